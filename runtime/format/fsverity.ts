@@ -1,0 +1,158 @@
+/**
+ * fs-verity digests: a Merkle tree over 4096-byte blocks, then the hash of a 256-byte descriptor.
+ *
+ * The hash function is handed in. Blocks are 4096 bytes and there is no salt: that is what composefs fixes.
+ * The tree is built while bytes stream by, keeping one partial block per level.
+ * Source: Linux Documentation/filesystems/fsverity.rst, struct fsverity_descriptor in fs/verity/fsverity_private.h.
+ */
+import { always8, always32, byteArray, struct, u64, u8, zeros } from './struct.ts';
+
+export type VerityAlgorithm = 'sha256' | 'sha512';
+/** The digest of one message. Must not keep or change its argument. */
+export type HashFunction = (message: Uint8Array) => Uint8Array;
+
+export const VERITY_BLOCK_SIZE = 4096;
+export const VERITY_LOG_BLOCK_SIZE = 12;
+
+/** Numbers and sizes of the algorithms (include/uapi/linux/fsverity.h). */
+export const VERITY_ALGORITHMS: Readonly<
+  Record<VerityAlgorithm, { readonly id: number; readonly digestSize: number }>
+> = {
+  sha256: { id: 1, digestSize: 32 },
+  sha512: { id: 2, digestSize: 64 },
+};
+
+/** The algorithm whose digests are `digestSize` bytes long, if there is one. */
+export function verityAlgorithmOfDigestSize(digestSize: number): VerityAlgorithm | undefined {
+  if (digestSize === 32) return 'sha256';
+  return digestSize === 64 ? 'sha512' : undefined;
+}
+
+export const FsverityDescriptor = struct(
+  'fs-verity descriptor',
+  256,
+  'Linux fs/verity/fsverity_private.h, struct fsverity_descriptor',
+  {
+    version: [0x00, always8(1, 'descriptor version')],
+    hash_algorithm: [0x01, u8('1 SHA-256, 2 SHA-512')],
+    log_blocksize: [0x02, always8(VERITY_LOG_BLOCK_SIZE, 'log2 of the block size')],
+    salt_size: [0x03, always8(0, 'no salt')],
+    sig_size: [0x04, always32(0, 'no built-in signature')],
+    data_size: [0x08, u64('size of the file')],
+
+    root_hash: [0x10, byteArray(64, 'root of the Merkle tree, zero padded; all zero for an empty file')],
+    salt: [0x50, zeros(32, 'salt: zero')],
+    reserved: [0x70, zeros(144)],
+  },
+);
+
+/** Takes a file's bytes in order, then gives its fs-verity digest. Use once. */
+export class VerityHasher {
+  readonly #hash: HashFunction;
+  readonly #algorithm: VerityAlgorithm;
+  readonly #digestSize: number;
+  /** `#levels[0]` collects hashes of data blocks, `#levels[1]` hashes of those, and so on. */
+  readonly #levels: HashBlock[] = [];
+  /** Called with each finished Merkle tree block, level 0 first within its level. */
+  readonly #onBlock: ((level: number, block: Uint8Array) => void) | undefined;
+  #partial: Uint8Array | undefined;
+  #partialSize = 0;
+  #size = 0;
+
+  constructor(
+    algorithm: VerityAlgorithm,
+    hash: HashFunction,
+    onBlock?: (level: number, block: Uint8Array) => void,
+  ) {
+    this.#algorithm = algorithm;
+    this.#hash = hash;
+    this.#digestSize = VERITY_ALGORITHMS[algorithm].digestSize;
+    this.#onBlock = onBlock;
+  }
+
+  /** Feeds the next bytes; chunks may have any size, multiples of 4096 are fastest. */
+  update(bytes: Uint8Array): void {
+    let at = 0;
+    if (this.#partialSize > 0) {
+      at = Math.min(bytes.length, VERITY_BLOCK_SIZE - this.#partialSize);
+      this.#partial!.set(bytes.subarray(0, at), this.#partialSize);
+      this.#partialSize += at;
+      if (this.#partialSize === VERITY_BLOCK_SIZE) this.#flushPartial();
+    }
+    for (; at + VERITY_BLOCK_SIZE <= bytes.length; at += VERITY_BLOCK_SIZE) {
+      this.#push(0, this.#hash(bytes.subarray(at, at + VERITY_BLOCK_SIZE)));
+    }
+    if (at < bytes.length) {
+      this.#partial ??= new Uint8Array(VERITY_BLOCK_SIZE);
+      this.#partial.set(bytes.subarray(at), 0);
+      this.#partialSize = bytes.length - at;
+    }
+    this.#size += bytes.length;
+  }
+
+  /** The digest of everything fed so far: 32 or 64 bytes. */
+  digest(): Uint8Array {
+    if (this.#partialSize > 0) this.#flushPartial();
+    return this.#hash(
+      FsverityDescriptor.encode({
+        hash_algorithm: VERITY_ALGORITHMS[this.#algorithm].id,
+        data_size: BigInt(this.#size),
+        root_hash: this.#rootHash(),
+      }),
+    );
+  }
+
+  #flushPartial(): void {
+    const block = this.#partial!;
+    block.fill(0, this.#partialSize);
+    this.#partialSize = 0;
+    this.#push(0, this.#hash(block));
+  }
+
+  #push(level: number, hash: Uint8Array): void {
+    const block = (this.#levels[level] ??= new HashBlock());
+    if (block.size === VERITY_BLOCK_SIZE) {
+      this.#push(level + 1, this.#finish(level, block));
+    }
+    block.bytes.set(hash, block.size);
+    block.size += this.#digestSize;
+  }
+
+  #finish(level: number, block: HashBlock): Uint8Array {
+    block.bytes.fill(0, block.size);
+    block.size = 0;
+    this.#onBlock?.(level, block.bytes);
+    return this.#hash(block.bytes);
+  }
+
+  /** Closes the levels from the bottom up. The last level with a single hash holds the root. */
+  #rootHash(): Uint8Array {
+    const padded = new Uint8Array(64);
+    if (this.#size === 0) return padded;
+    for (let level = 0; ; level++) {
+      const block = this.#levels[level]!;
+      const isTop = level === this.#levels.length - 1;
+      if (isTop && block.size === this.#digestSize) {
+        padded.set(block.bytes.subarray(0, this.#digestSize));
+        return padded;
+      }
+      this.#push(level + 1, this.#finish(level, block));
+    }
+  }
+}
+
+class HashBlock {
+  readonly bytes = new Uint8Array(VERITY_BLOCK_SIZE);
+  size = 0;
+}
+
+/** The fs-verity digest of bytes in memory. */
+export function fsVerityDigest(
+  bytes: Uint8Array,
+  algorithm: VerityAlgorithm,
+  hash: HashFunction,
+): Uint8Array {
+  const hasher = new VerityHasher(algorithm, hash);
+  hasher.update(bytes);
+  return hasher.digest();
+}
