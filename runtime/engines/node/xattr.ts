@@ -1,0 +1,173 @@
+/**
+ * What a scan of a directory tree asks about each name: stat and extended attributes, by byte path.
+ *
+ * Symbolic links are never followed. Names and values come back as strings with one char per byte.
+ * Measured on 40,087 names of a /usr, warm cache, Node 20 and koffi 3.3.4 (µs per name):
+ *
+ *   fs.lstatSync(path, { bigint: true })   1.76      listXattrs of a name without xattrs   1.4
+ *   fs.lstatSync(path)                     1.56      fs.readdirSync latin1, per name       0.77
+ *   lstatFast                              1.2       fs.readdirSync withFileTypes          1.26
+ *
+ * Half of each call is the kernel walking the path. Calls relative to a directory descriptor, listxattrat
+ * (Linux 6.13) and our own getdents64 were tried: within 5 % of these, so not worth their code.
+ */
+import { SysError } from '../../sys-error.ts';
+import { type BytePath, libc, PathScratch, throwErrno } from './libc.ts';
+
+/** One extended attribute: name and value, one char per byte. */
+export type Xattr = [name: string, value: string];
+
+/** What `lstatFast` reports. Times are seconds and nanoseconds; `dev` and `rdev` as the kernel encodes them. */
+export interface FastStat {
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  /** `makedev(major, minor)`, as `struct stat` has it. */
+  rdev: number;
+  size: number;
+  ino: number;
+  dev: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+  ctimeSec: number;
+  ctimeNsec: number;
+}
+
+/** Linux's XATTR_LIST_MAX and XATTR_SIZE_MAX (include/uapi/linux/limits.h): one buffer is always enough. */
+const XATTR_MAX = 65536;
+const XATTR_NAME_MAX = 255;
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_SIZE = 256;
+
+interface Scratch {
+  readonly path: PathScratch;
+  readonly name: PathScratch;
+  readonly bytes: Buffer;
+  readonly bytesAt: bigint;
+  readonly stat: DataView;
+  readonly statAt: bigint;
+}
+
+let reused: Scratch | undefined;
+
+function scratch(): Scratch {
+  if (reused !== undefined) return reused;
+  const bytes = Buffer.alloc(XATTR_MAX);
+  const stat = Buffer.alloc(STATX_SIZE);
+  reused = {
+    path: new PathScratch(),
+    name: new PathScratch(),
+    bytes,
+    bytesAt: libc().address(bytes),
+    stat: new DataView(stat.buffer, stat.byteOffset, STATX_SIZE),
+    statAt: libc().address(stat),
+  };
+  return reused;
+}
+
+/** Stat of a name itself (a symbolic link is not followed), a third faster than fs.lstatSync. */
+export function lstatFast(path: BytePath): FastStat {
+  const { path: at, statAt } = scratch();
+  return statResult(
+    libc().statx(AT_FDCWD, at.set(path), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, statAt),
+  );
+}
+
+/** Stat of an open file. */
+export function fstatFast(fd: number): FastStat {
+  const { path: at, statAt } = scratch();
+  return statResult(libc().statx(fd, at.set(''), AT_EMPTY_PATH, STATX_BASIC_STATS, statAt));
+}
+
+/** Reads the `struct statx` just filled in (include/uapi/linux/stat.h). */
+function statResult(result: number): FastStat {
+  if (result !== 0) throwErrno('statx');
+  const { stat } = scratch();
+  return {
+    mode: stat.getUint16(0x1c, true),
+    nlink: stat.getUint32(0x10, true),
+    uid: stat.getUint32(0x14, true),
+    gid: stat.getUint32(0x18, true),
+    rdev: makedev(stat.getUint32(0x80, true), stat.getUint32(0x84, true)),
+    size: stat.getUint32(0x28, true) + stat.getUint32(0x2c, true) * 2 ** 32,
+    // Exact to 2^53; larger inode numbers only ever serve to tell two files apart together with `dev`.
+    ino: stat.getUint32(0x20, true) + stat.getUint32(0x24, true) * 2 ** 32,
+    dev: makedev(stat.getUint32(0x88, true), stat.getUint32(0x8c, true)),
+    mtimeSec: stat.getUint32(0x70, true) + stat.getInt32(0x74, true) * 2 ** 32,
+    mtimeNsec: stat.getUint32(0x78, true),
+    ctimeSec: stat.getUint32(0x60, true) + stat.getInt32(0x64, true) * 2 ** 32,
+    ctimeNsec: stat.getUint32(0x68, true),
+  };
+}
+
+/** glibc's makedev for what fits 32 bits: the kernel has 12 bits of major and 20 of minor. */
+function makedev(major: number, minor: number): number {
+  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0;
+}
+
+/** Every extended attribute of a name itself, in the order the file system lists them. */
+export function listXattrs(path: BytePath): Xattr[] {
+  const { path: scratchPath, bytesAt } = scratch();
+  const at = scratchPath.set(path);
+  const { llistxattr, lgetxattr } = libc();
+  return collect(llistxattr(at, bytesAt, XATTR_MAX), 'llistxattr', (name, out, size) =>
+    lgetxattr(at, name, out, size),
+  );
+}
+
+/** Every extended attribute of an open file. */
+export function listXattrsOfFd(fd: number): Xattr[] {
+  const { flistxattr, fgetxattr } = libc();
+  return collect(flistxattr(fd, scratch().bytesAt, XATTR_MAX), 'flistxattr', (name, out, size) =>
+    fgetxattr(fd, name, out, size),
+  );
+}
+
+/** One extended attribute of a name itself, or undefined when it has none of that name. */
+export function getXattr(path: BytePath, name: string): string | undefined {
+  const at = scratch().path.set(path);
+  return readValue(name, 'lgetxattr', (nameAt, out, size) =>
+    libc().lgetxattr(at, nameAt, out, size),
+  );
+}
+
+/** One extended attribute of an open file, or undefined when it has none of that name. */
+export function getXattrOfFd(fd: number, name: string): string | undefined {
+  return readValue(name, 'fgetxattr', (nameAt, out, size) =>
+    libc().fgetxattr(fd, nameAt, out, size),
+  );
+}
+
+type ReadValue = (name: bigint, out: bigint, size: number) => number;
+
+function collect(listed: number, call: string, read: ReadValue): Xattr[] {
+  if (listed === 0) return [];
+  if (listed < 0) {
+    // A file system without xattrs has none. The buffer has the kernel's own maximum, so never ERANGE.
+    if (libc().errnoName() === 'EOPNOTSUPP') return [];
+    throwErrno(call);
+  }
+  const names = scratch().bytes.toString('latin1', 0, listed).split('\0');
+  const found: Xattr[] = [];
+  for (const name of names) {
+    if (name === '') continue;
+    const value = readValue(name, call, read);
+    // Removed between the two calls: it is not there.
+    if (value !== undefined) found.push([name, value]);
+  }
+  return found;
+}
+
+function readValue(name: string, call: string, read: ReadValue): string | undefined {
+  if (name.length > XATTR_NAME_MAX) throw new SysError(call, 'ERANGE', name);
+  const { name: scratchName, bytes, bytesAt } = scratch();
+  const length = read(scratchName.set(name), bytesAt, XATTR_MAX);
+  if (length >= 0) return bytes.toString('latin1', 0, length);
+  const errno = libc().errnoName();
+  if (errno === 'ENODATA' || errno === 'EOPNOTSUPP') return undefined;
+  throw new SysError(call, errno, name);
+}

@@ -1,0 +1,50 @@
+/**
+ * System errors: how a failed system call travels from an engine to the code that decides.
+ *
+ * A `SysError` keeps the errno's name, because decisions hang on it (ENOTBLK means "use a loop device").
+ * What leaves for a person is a ColdsealError that names the operation and the path; `explainSysError`
+ * makes it. Node's own errors carry the same `code` field and are explained the same way.
+ */
+import { ColdsealError, type ErrorCode } from './format/errors.ts';
+
+/** A system call that failed, with the errno's name such as `ENOENT`. */
+export class SysError extends Error {
+  readonly code: string;
+  readonly call: string;
+
+  constructor(call: string, code: string, what = '') {
+    super(`${call}${what === '' ? '' : ` ${what}`}: ${code}`);
+    this.name = 'SysError';
+    this.code = code;
+    this.call = call;
+  }
+}
+
+/** The errno's name of a SysError or of one of Node's system errors, otherwise undefined. */
+export function errnoOf(error: unknown): string | undefined {
+  if (error instanceof ColdsealError || !(error instanceof Error)) return undefined;
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+const EXPLANATIONS: Readonly<Record<string, readonly [code: ErrorCode, text: string]>> = {
+  ENOENT: ['HOST_NOT_FOUND', 'it does not exist'],
+  ENOTDIR: ['HOST_NOT_FOUND', 'a part of the path is not a directory'],
+  EACCES: ['HOST_PERMISSION', 'permission denied'],
+  EPERM: ['HOST_PERMISSION', 'operation not permitted'],
+  EROFS: ['HOST_PERMISSION', 'the file system is read-only'],
+  ENOSPC: ['HOST_NO_SPACE', 'no space left on the file system'],
+  EDQUOT: ['HOST_NO_SPACE', 'the disk quota is used up'],
+  EFBIG: ['HOST_NO_SPACE', 'the file is larger than the file system or the limit allows'],
+};
+
+/**
+ * The error for a person: `doing` says what was tried and on what, such as `Cannot open /x/y`.
+ * An error that is not from the system is returned as it is.
+ */
+export function explainSysError(error: unknown, doing: string, hint?: string): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  const [code, text] = EXPLANATIONS[errno] ?? (['HOST_SYSTEM_CALL', errno] as const);
+  return new ColdsealError(code, `${doing}: ${text}`, { hint, cause: error });
+}
