@@ -1,0 +1,136 @@
+/**
+ * RSA signature verification over BigInt (RFC 8017): what the device engine uses, and the second opinion on
+ * the host.
+ *
+ * Lax padding has been the source of every RSA forgery in this field, so nothing is parsed: PKCS#1 v1.5
+ * builds the only acceptable encoded message and compares all of it; PSS checks every bit and knows one salt
+ * length. The exponent is 65537, so a cube-root forgery has nothing to work with. All values are public:
+ * no constant-time claims are made or needed.
+ */
+import { equalBytes, fromHex, toHex } from './bytes.ts';
+import { concatBytes } from './concat.ts';
+import { DER_TAG, openDer, readPositiveInteger, readWholeBits } from './der.ts';
+import { OID } from './oids.ts';
+
+export type Sha256 = (bytes: Uint8Array) => Uint8Array;
+
+export interface RsaPublicKey {
+  readonly modulus: bigint;
+  readonly exponent: bigint;
+  readonly bits: number;
+}
+
+/** The only public exponent accepted. */
+export const RSA_EXPONENT = 65537n;
+/** NIST SP 800-57: 128 bits of strength, through 2030 and beyond. */
+export const RSA_BITS_MIN = 3072;
+/** A verification costs the square of this: the bound keeps a hostile key from stalling a boot. */
+export const RSA_BITS_MAX = 8192;
+
+const HASH_LENGTH = 32;
+/** PSS salt length: equal to the hash, as COSE fixes for PS256 (RFC 8230 section 2). */
+export const PSS_SALT_LENGTH = 32;
+/** DigestInfo for SHA-256 up to the digest (RFC 8017 section 9.2, note 1). */
+const DIGEST_INFO_SHA256 = fromHex('3031300d060960864801650304020105000420')!;
+
+/** Reads an rsaEncryption SubjectPublicKeyInfo; throws FORMAT_DER. Key size is the caller's policy. */
+export function readRsaSpki(spki: Uint8Array): RsaPublicKey | undefined {
+  const outer = openDer(spki, DER_TAG.SEQUENCE, 'a public key');
+  const algorithm = outer.open(DER_TAG.SEQUENCE, 'a key algorithm');
+  if (algorithm.oid() !== OID.RSA_ENCRYPTION) return undefined;
+  if (algorithm.element(DER_TAG.NULL).content.length !== 0) return undefined;
+  algorithm.finish();
+  const bits = readWholeBits(outer.element(DER_TAG.BIT_STRING).content, 'an RSA key');
+  outer.finish();
+  const key = openDer(bits, DER_TAG.SEQUENCE, 'an RSA key');
+  const modulus = readPositiveInteger(key.element(DER_TAG.INTEGER).content, 'an RSA modulus');
+  const exponent = readPositiveInteger(key.element(DER_TAG.INTEGER).content, 'an RSA exponent');
+  key.finish();
+  return { modulus, exponent, bits: modulus.toString(2).length };
+}
+
+/** Whether the key is one this house verifies with: 3072 to 8192 bits, odd, exponent 65537. */
+export function isAcceptableRsaKey(key: RsaPublicKey): boolean {
+  const sized = key.bits >= RSA_BITS_MIN && key.bits <= RSA_BITS_MAX;
+  return sized && key.exponent === RSA_EXPONENT && (key.modulus & 1n) === 1n;
+}
+
+/** RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.2): exact comparison of the whole block. */
+export function verifyPkcs1(
+  key: RsaPublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+  sha256: Sha256,
+): boolean {
+  const block = recoverBlock(key, signature);
+  if (block === undefined) return false;
+  const digest = sha256(message);
+  const fill = block.length - 3 - DIGEST_INFO_SHA256.length - digest.length;
+  if (fill < 8) return false;
+  const expected = concatBytes(
+    Uint8Array.of(0, 1),
+    new Uint8Array(fill).fill(0xff),
+    Uint8Array.of(0),
+    DIGEST_INFO_SHA256,
+    digest,
+  );
+  return equalBytes(block, expected);
+}
+
+/** RSASSA-PSS with SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017 sections 8.1.2 and 9.1.2). */
+export function verifyPss(
+  key: RsaPublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+  sha256: Sha256,
+): boolean {
+  const block = recoverBlock(key, signature);
+  if (block === undefined) return false;
+  // emBits is one less than the modulus; when that is a multiple of 8 the block has a leading zero byte.
+  const emBits = key.bits - 1;
+  const emLength = Math.ceil(emBits / 8);
+  if (block.length > emLength && block[0] !== 0) return false;
+  const encoded = block.subarray(block.length - emLength);
+  const maskedLength = emLength - HASH_LENGTH - 1;
+  if (maskedLength < PSS_SALT_LENGTH + 1 || encoded[emLength - 1] !== 0xbc) return false;
+  const masked = encoded.subarray(0, maskedLength);
+  const hash = encoded.subarray(maskedLength, maskedLength + HASH_LENGTH);
+  const topMask = 0xff >> (8 * emLength - emBits);
+  if ((masked[0]! & ~topMask) !== 0) return false;
+  const data = mgf1(hash, maskedLength, sha256);
+  for (let i = 0; i < maskedLength; i++) data[i] = data[i]! ^ masked[i]!;
+  data[0] = data[0]! & topMask;
+  const saltAt = maskedLength - PSS_SALT_LENGTH;
+  for (let i = 0; i < saltAt - 1; i++) if (data[i] !== 0) return false;
+  if (data[saltAt - 1] !== 1) return false;
+  const salt = data.subarray(saltAt);
+  return equalBytes(hash, sha256(concatBytes(new Uint8Array(8), sha256(message), salt)));
+}
+
+/** Mask generation (RFC 8017 appendix B.2.1). */
+function mgf1(seed: Uint8Array, length: number, sha256: Sha256): Uint8Array {
+  const mask = new Uint8Array(length);
+  for (let counter = 0, at = 0; at < length; counter++, at += HASH_LENGTH) {
+    const block = sha256(concatBytes(seed, Uint8Array.of(0, 0, counter >> 8, counter & 0xff)));
+    mask.set(block.subarray(0, Math.min(HASH_LENGTH, length - at)), at);
+  }
+  return mask;
+}
+
+/** signature^e mod n as bytes of the modulus's length; undefined for a wrong length or a value >= n. */
+function recoverBlock(key: RsaPublicKey, signature: Uint8Array): Uint8Array | undefined {
+  if (!isAcceptableRsaKey(key)) return undefined;
+  const length = Math.ceil(key.bits / 8);
+  if (signature.length !== length) return undefined;
+  const value = BigInt(`0x${toHex(signature)}`);
+  if (value >= key.modulus) return undefined;
+  const recovered = power65537(value, key.modulus);
+  return fromHex(recovered.toString(16).padStart(2 * length, '0'));
+}
+
+/** base^65537: sixteen squarings and one multiplication. */
+function power65537(base: bigint, modulus: bigint): bigint {
+  let value = base;
+  for (let i = 0; i < 16; i++) value = (value * value) % modulus;
+  return (value * base) % modulus;
+}
