@@ -1,0 +1,44 @@
+/** Test results as JUnit XML, the form that CI systems read. */
+import type { FileResult } from '../run.ts';
+
+/** The document for all files: one `testsuite` per file; faults of a file are failed cases named `file`. */
+export function junitXml(results: readonly FileResult[]): string {
+  const suites = results.map((result) => {
+    const failures =
+      result.tests.filter((test) => test.outcome === 'failed').length + result.faults.length;
+    const skipped = result.tests.filter((test) => test.outcome === 'skipped').length;
+    const cases = [
+      ...result.tests.map((test) =>
+        testCase(result.file, `${test.suite} ${test.name}`.trim(), test),
+      ),
+      ...result.faults.map((fault) =>
+        testCase(result.file, 'file', { outcome: 'failed', ms: 0, detail: fault }),
+      ),
+    ];
+    const counts = `tests="${cases.length}" failures="${failures}" skipped="${skipped}"`;
+    return `  <testsuite name="${escape(result.file)}" ${counts} time="${seconds(result.ms)}">\n${cases.join('')}  </testsuite>\n`;
+  });
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('')}</testsuites>\n`;
+}
+
+function testCase(
+  file: string,
+  name: string,
+  test: { outcome: string; ms: number; detail: string },
+): string {
+  const open = `    <testcase classname="${escape(file)}" name="${escape(name)}" time="${seconds(test.ms)}"`;
+  if (test.outcome === 'passed') return `${open}/>\n`;
+  const element = test.outcome === 'skipped' ? 'skipped' : 'failure';
+  return `${open}><${element} message="${escape(test.detail)}"/></testcase>\n`;
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(3);
+}
+
+// Characters that XML 1.0 cannot hold are replaced, the special ones escaped.
+function escape(text: string): string {
+  return text
+    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd]/g, '?')
+    .replace(/[&<>"\n]/g, (c) => `&#${c.charCodeAt(0)};`);
+}

@@ -1,0 +1,15 @@
+/**
+ * The drop-in personalities: verbs whose arguments go, unparsed, to a replacement for a C tool.
+ *
+ * Their flags, output and exit status are those of the tool named, so nothing of the normal command line (`--json`,
+ * colours, our error format) applies to them.
+ */
+import type { Output } from './output.ts';
+
+export interface Personality {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<{ main(argv: string[], output: Output): Promise<number> }>;
+}
+
+export const PERSONALITIES: readonly Personality[] = [];

@@ -1,0 +1,190 @@
+/**
+ * The list of commands, and the parser made from it.
+ *
+ * Parsing is strict: an unknown command or option, a missing or surplus argument and a value outside its bounds are
+ * errors with a code, and where a name is close to a known one the hint says which. Add a command by adding its line to
+ * COMMANDS.
+ */
+import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import type { Style } from './color.ts';
+import { argText, commandHelp, groupHelp, groupOf, GLOBAL_OPTIONS } from './help.ts';
+import { parseFlag, type Command, type OptionSpec } from './command.ts';
+import { PERSONALITIES } from './personalities.ts';
+
+/** Every command, in the order help shows them. */
+export const COMMANDS: readonly Command[] = [];
+
+/** What a command line asks for. */
+export type Request =
+  | { readonly kind: 'print'; readonly text: string }
+  | {
+      readonly kind: 'run';
+      readonly command: Command;
+      readonly args: readonly string[];
+      readonly options: Readonly<Record<string, unknown>>;
+    };
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  'commander.unknownOption': 'USAGE_UNKNOWN_OPTION',
+  'commander.unknownCommand': 'USAGE_UNKNOWN_COMMAND',
+  'commander.missingArgument': 'USAGE_MISSING_ARGUMENT',
+  'commander.excessArguments': 'USAGE_EXCESS_ARGUMENT',
+  'commander.optionMissingArgument': 'USAGE_MISSING_VALUE',
+  'commander.invalidArgument': 'USAGE_BAD_VALUE',
+  'commander.help': 'USAGE_MISSING_COMMAND',
+};
+
+/** Reads a command line (without node and the script) against the commands. */
+export function parseArguments(
+  argv: readonly string[],
+  version: string,
+  style: Style,
+  commands: readonly Command[] = COMMANDS,
+): Request {
+  let request: Request | undefined;
+  let printed = '';
+  const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : [...argv];
+  const program = createProgram(version, style, commands, {
+    print: (text) => (printed += text),
+    choose: (command, args, options) => (request = { kind: 'run', command, args, options }),
+  });
+  try {
+    program.parse(words, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { kind: 'print', text: printed };
+    throw usageError(error, words);
+  }
+  if (request === undefined) throw missingCommand(words);
+  return request;
+}
+
+interface ParserWorld {
+  readonly print: (text: string) => void;
+  readonly choose: (
+    command: Command,
+    args: readonly string[],
+    options: Readonly<Record<string, unknown>>,
+  ) => void;
+}
+
+function createProgram(
+  version: string,
+  style: Style,
+  commands: readonly Command[],
+  world: ParserWorld,
+): Parser {
+  const program = configure(new Parser('coldseal'), world);
+  program.version(version, '--version').helpOption('-h, --help');
+  program.helpInformation = () => groupHelp('', commands, PERSONALITIES, style);
+  program.action(() => {
+    throw missingCommand([]);
+  });
+  addOptions(program, globalOptions());
+  const groups = new Map<string, Parser>([['', program]]);
+  for (const command of commands) {
+    const group = groupOf(command);
+    let parent = groups.get(group);
+    if (parent === undefined) {
+      parent = configure(program.command(group), world);
+      parent.helpInformation = () => groupHelp(group, commands, PERSONALITIES, style);
+      groups.set(group, parent);
+    }
+    addCommand(parent, command, style, world);
+  }
+  return program;
+}
+
+function configure(parser: Parser, world: ParserWorld): Parser {
+  return parser
+    .exitOverride()
+    .allowExcessArguments(false)
+    .helpCommand(false)
+    .configureOutput({ writeOut: world.print, writeErr: () => undefined });
+}
+
+function globalOptions(): Readonly<Record<string, OptionSpec>> {
+  const { help: _, ...options } = GLOBAL_OPTIONS;
+  return options;
+}
+
+function addCommand(parent: Parser, command: Command, style: Style, world: ParserWorld): void {
+  const verb = command.name.split(' ').at(-1)!;
+  const parser = configure(parent.command(verb), world);
+  parser.helpInformation = () => commandHelp(command, style);
+  for (const arg of command.args) parser.argument(argText(arg), arg.help);
+  addOptions(parser, command.options);
+  parser.action(() => {
+    const values = parser.opts<Record<string, unknown>>();
+    const options: Record<string, unknown> = {};
+    for (const [key, spec] of Object.entries(command.options)) {
+      const { long, value } = parseFlag(spec.flag);
+      const given = values[camelCase(long)];
+      options[key] = given ?? (value === undefined ? false : spec.repeat === true ? [] : undefined);
+    }
+    world.choose(command, parser.args, options);
+  });
+}
+
+function addOptions(parser: Parser, options: Readonly<Record<string, OptionSpec>>): void {
+  for (const spec of Object.values(options)) {
+    const option = new Option(spec.flag, spec.help);
+    option.attributeName = () => camelCase(parseFlag(spec.flag).long);
+    // `--no-x` is an ordinary flag here, not the opposite of `--x`.
+    option.negate = false;
+    if (spec.default !== undefined) option.default(spec.default);
+    if (parseFlag(spec.flag).value !== undefined) {
+      option.argParser((text: string, previous: unknown) => {
+        const value = parseValue(spec, text);
+        if (spec.repeat !== true) return value;
+        return Array.isArray(previous) ? [...(previous as unknown[]), value] : [value];
+      });
+    }
+    parser.addOption(option);
+  }
+}
+
+function parseValue(spec: OptionSpec, text: string): string | number {
+  if (spec.choices?.includes(text) === false) {
+    throw new InvalidArgumentError(`expected ${spec.choices.join(', ')}`);
+  }
+  if (spec.integer === undefined) return text;
+  const { min, max } = spec.integer;
+  const value = /^-?[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max)) {
+    throw new InvalidArgumentError(`expected an integer from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function usageError(error: CommanderError, words: readonly string[]): ColdsealError {
+  const code = CODES[error.code];
+  if (code === undefined || code === 'USAGE_MISSING_COMMAND') return missingCommand(words);
+  const [first = '', second = ''] = error.message.replace(/^error: /, '').split('\n');
+  const suggestion = /^\(Did you mean (.*)\?\)$/.exec(second)?.[1];
+  const hint = suggestion === undefined ? helpHint(words) : `did you mean ${suggestion}?`;
+  return new ColdsealError(code, `Cannot read the command line: ${first}`, { hint });
+}
+
+function missingCommand(words: readonly string[]): ColdsealError {
+  return new ColdsealError(
+    'USAGE_MISSING_COMMAND',
+    'Cannot run without a command: expected a verb',
+    {
+      hint: helpHint(words),
+    },
+  );
+}
+
+function helpHint(words: readonly string[]): string {
+  const group = words.find((word) => !word.startsWith('-'));
+  const known = COMMANDS.filter((command) => command.name.split(' ')[0] === group);
+  const single = known.find((command) => command.name === words.slice(0, 2).join(' ')) ?? known[0];
+  if (known.length === 0 || single === undefined) return 'see coldseal --help';
+  return `see coldseal ${known.length === 1 || words[1] === single.name.split(' ')[1] ? single.name : group} --help`;
+}

@@ -1,0 +1,93 @@
+/**
+ * The Debian packages that tests and the demo use, and installing them.
+ *
+ * Add a row here when a test or the demo starts to use a tool. Installation goes through apt-get when this runs as root or
+ * sudo asks for no password; otherwise the exact command is printed.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface HostPackage {
+  /** A file name in PATH that shows the package is there, or an absolute path. */
+  readonly tool: string;
+  readonly debian: string;
+  readonly why: string;
+  /** Without it the demo cannot run; tests that use an inessential one are skipped. */
+  readonly isEssential?: true;
+}
+
+/** Every outside tool, sorted by tool. */
+export const HOST_PACKAGES: readonly HostPackage[] = [
+  { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
+  { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
+  { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
+  { tool: 'mke2fs', debian: 'e2fsprogs', why: 'file systems with fs-verity for the store tests' },
+  {
+    tool: 'mmdebstrap',
+    debian: 'mmdebstrap',
+    why: 'makes the root file system of the demo',
+    isEssential: true,
+  },
+  { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
+  { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
+];
+
+const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+export interface SetupSettings {
+  readonly print: (line: string) => void;
+  /** Only the rows that the caller needs; all of them by default. */
+  readonly packages?: readonly HostPackage[];
+  /** Fails when an essential tool stays missing. */
+  readonly isDemo?: boolean;
+}
+
+/** Installs what is missing; returns 0, or 6 when something that must be there is not. */
+export function setUpHost(settings: SetupSettings): number {
+  const packages = settings.packages ?? HOST_PACKAGES;
+  const missing = packages.filter((row) => !isInstalled(row.tool));
+  if (missing.length === 0) return 0;
+  const names = [...new Set(missing.map((row) => row.debian))].sort();
+  const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...names];
+  const prefix = rootPrefix();
+  if (prefix !== undefined) {
+    for (const row of missing) settings.print(`Installing ${row.debian}: ${row.why}`);
+    if (install([...prefix, ...command], prefix)) return 0;
+  }
+  settings.print(`Missing tools: ${missing.map((row) => `${row.tool} (${row.why})`).join(', ')}`);
+  settings.print(`Install them with: sudo ${command.join(' ')}`);
+  const isFatal = settings.isDemo === true && missing.some((row) => row.isEssential === true);
+  return isFatal ? 6 : 0;
+}
+
+/** `npm run setup`. */
+export function main(): number {
+  // oxlint-disable-next-line no-console -- a development script
+  return setUpHost({ print: (line) => console.log(line), isDemo: true });
+}
+
+function isInstalled(tool: string): boolean {
+  if (tool.startsWith('/')) return existsSync(tool);
+  const dirs = [...(process.env['PATH'] ?? '').split(':'), ...SEARCH];
+  return dirs.some((dir) => dir !== '' && existsSync(join(dir, tool)));
+}
+
+function rootPrefix(): string[] | undefined {
+  if (!isInstalled('apt-get')) return undefined;
+  if (process.getuid?.() === 0) return [];
+  return spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0
+    ? ['sudo', '-n']
+    : undefined;
+}
+
+function install(command: readonly string[], prefix: readonly string[]): boolean {
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const attempt = (words: readonly string[]): boolean =>
+    spawnSync(words[0]!, words.slice(1), {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: environment,
+    }).status === 0;
+  // The package lists of a fresh machine are empty or old; a machine that has them needs no network for this.
+  return attempt(command) || (attempt([...prefix, 'apt-get', 'update']) && attempt(command));
+}
