@@ -108,7 +108,7 @@ class Channel {
   /** Control sequences that progress needs; never mixed with text from files. */
   writeControl(text: string): void {
     void this.flush();
-    this.#send(text);
+    void this.#send(text);
   }
 
   writeBytes(bytes: Uint8Array): Promise<void> {
@@ -137,7 +137,6 @@ class Channel {
 }
 
 // On a terminal, a control character in a file name must not move the cursor; colours pass.
-// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const UNPRINTABLE = /\u001b\[[0-9;]*m|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
 function printable(text: string): string {

@@ -78,9 +78,6 @@ function createProgram(
   const program = configure(new Parser('coldseal'), world);
   program.version(version, '--version').helpOption('-h, --help');
   program.helpInformation = () => groupHelp('', commands, PERSONALITIES, style);
-  program.action(() => {
-    throw missingCommand([]);
-  });
   addOptions(program, globalOptions());
   const groups = new Map<string, Parser>([['', program]]);
   for (const command of commands) {
