@@ -29,6 +29,21 @@ export interface Libc {
   readonly lgetxattr: (path: Pointer, name: Pointer, out: Pointer | null, size: number) => number;
   readonly flistxattr: (fd: number, out: Pointer | null, size: number) => number;
   readonly fgetxattr: (fd: number, name: Pointer, out: Pointer | null, size: number) => number;
+  readonly ioctl: (fd: number, request: number, argument: number | bigint) => number;
+  /** Copies within the kernel at both files' positions; sharing blocks where the file system can. */
+  readonly copyFileRange: (
+    from: number,
+    fromOffset: null,
+    to: number,
+    toOffset: null,
+    size: number,
+    flags: number,
+  ) => number;
+  readonly lseek: (fd: number, offset: number, whence: number) => number;
+  readonly syncfs: (fd: number) => number;
+  readonly flock: (fd: number, operation: number) => number;
+  readonly umount2: (path: Pointer, flags: number) => number;
+  readonly strerror: (errno: number) => string;
   readonly rawSyscall: (...args: (number | bigint)[]) => number | bigint;
   /** The address of a buffer that stays alive. */
   readonly address: (buffer: Uint8Array) => bigint;
@@ -62,6 +77,20 @@ function load(): Libc {
     lgetxattr: bind('lgetxattr', 'int64_t', ['void *', 'void *', 'void *', 'size_t']),
     flistxattr: bind('flistxattr', 'int64_t', ['int', 'void *', 'size_t']),
     fgetxattr: bind('fgetxattr', 'int64_t', ['int', 'void *', 'void *', 'size_t']),
+    ioctl: bind('ioctl', 'int', ['int', 'unsigned long', 'intptr_t']),
+    copyFileRange: bind('copy_file_range', 'int64_t', [
+      'int',
+      'void *',
+      'int',
+      'void *',
+      'size_t',
+      'uint',
+    ]),
+    lseek: bind('lseek', 'int64_t', ['int', 'int64_t', 'int']),
+    syncfs: bind('syncfs', 'int', ['int']),
+    flock: bind('flock', 'int', ['int', 'int']),
+    umount2: bind('umount2', 'int', ['void *', 'int']),
+    strerror: bind('strerror', 'str', ['int']),
     rawSyscall: bind('syscall', 'intptr_t', long),
     address: (buffer) => koffi.address(buffer),
     errno: () => koffi.errno(),

@@ -23,9 +23,13 @@ export interface FastStat {
   nlink: number;
   uid: number;
   gid: number;
+  /** Whether the kernel verifies this file with fs-verity. */
+  hasVerity: boolean;
   /** `makedev(major, minor)`, as `struct stat` has it. */
   rdev: number;
   size: number;
+  /** Allocated blocks of 512 bytes; fewer than the size needs means holes. */
+  blocks: number;
   ino: number;
   dev: number;
   mtimeSec: number;
@@ -41,6 +45,7 @@ const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_BASIC_STATS = 0x7ff;
+const STATX_ATTR_VERITY = 0x00100000;
 const STATX_SIZE = 256;
 
 interface Scratch {
@@ -77,6 +82,19 @@ export function lstatFast(path: BytePath): FastStat {
   );
 }
 
+/** Like `lstatFast`, but a missing name is an answer: undefined. */
+export function lstatIfThere(path: BytePath): FastStat | undefined {
+  const { path: at, statAt } = scratch();
+  const result = libc().statx(
+    AT_FDCWD,
+    at.set(path),
+    AT_SYMLINK_NOFOLLOW,
+    STATX_BASIC_STATS,
+    statAt,
+  );
+  return result !== 0 && libc().errnoName() === 'ENOENT' ? undefined : statResult(result);
+}
+
 /** Stat of an open file. */
 export function fstatFast(fd: number): FastStat {
   const { path: at, statAt } = scratch();
@@ -92,8 +110,10 @@ function statResult(result: number): FastStat {
     nlink: stat.getUint32(0x10, true),
     uid: stat.getUint32(0x14, true),
     gid: stat.getUint32(0x18, true),
+    hasVerity: (stat.getUint32(0x08, true) & STATX_ATTR_VERITY) !== 0,
     rdev: makedev(stat.getUint32(0x80, true), stat.getUint32(0x84, true)),
     size: stat.getUint32(0x28, true) + stat.getUint32(0x2c, true) * 2 ** 32,
+    blocks: stat.getUint32(0x30, true) + stat.getUint32(0x34, true) * 2 ** 32,
     // Exact to 2^53; larger inode numbers only ever serve to tell two files apart together with `dev`.
     ino: stat.getUint32(0x20, true) + stat.getUint32(0x24, true) * 2 ** 32,
     dev: makedev(stat.getUint32(0x88, true), stat.getUint32(0x8c, true)),
