@@ -36,3 +36,9 @@ export function showBytes(value: ByteString): string {
 function escapeChar(char: string): string {
   return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
+
+/** A path for Node's file functions, which take text as UTF-8: a string if it is ASCII, else bytes. */
+export function nodePath(path: ByteString): string | Buffer {
+  // oxlint-disable-next-line no-control-regex -- the whole of ASCII, control characters included
+  return /^[\x01-\x7f]*$/.test(path) ? path : bytesOf(path);
+}

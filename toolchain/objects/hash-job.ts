@@ -106,7 +106,7 @@ function requireUnchanged(now: FastStat, job: HashJob): void {
 
 function changed(job: HashJob): ColdsealError {
   return new ColdsealError(
-    'FORMAT_SOURCE_CHANGED',
+    'HOST_FILE_CHANGED',
     `Cannot describe ${showBytes(job.path)}: it changed while it was read`,
     { hint: 'build from a tree that nothing writes to, such as a snapshot' },
   );
