@@ -22,6 +22,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
   { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
   { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
+  { tool: 'groff', debian: 'groff-base', why: 'outside judge of the manual pages' },
   { tool: 'mke2fs', debian: 'e2fsprogs', why: 'file systems with fs-verity for the store tests' },
   {
     tool: 'mmdebstrap',
