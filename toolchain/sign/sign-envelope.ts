@@ -1,0 +1,92 @@
+/**
+ * From payload to envelope, in the two steps of offline signing: plan, then attach.
+ *
+ * `planEnvelope` fixes the protected header and gives the exact bytes to sign (`tbs`); they can be carried to
+ * another room. `attachSignature` puts the signature in and verifies the result twice, with node:crypto and
+ * with the BigInt code of the device, before anyone sees it: a broken helper or token must not reach a disk.
+ */
+import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import type { Crypto } from '../../runtime/crypto.ts';
+import { anchorPurposes } from '../../runtime/format/chain.ts';
+import {
+  type CoseAlgorithm,
+  encodeEnvelope,
+  encodeProtectedHeader,
+  encodeSigStructure,
+  ENVELOPE_BYTES_MAX,
+  type ObjectKind,
+} from '../../runtime/format/envelope.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { readRsaSpki, verifyPkcs1, verifyPss } from '../../runtime/format/rsa.ts';
+import type { TrustAnchor } from '../../runtime/format/trust.ts';
+import { readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
+import { verifyEnvelope } from '../../runtime/verify.ts';
+import type { Signer } from './signer.ts';
+
+export interface EnvelopePlan {
+  readonly kind: ObjectKind;
+  readonly algorithm: CoseAlgorithm;
+  readonly chain: readonly Uint8Array[];
+  readonly protectedHeader: Uint8Array;
+  readonly payload: Uint8Array;
+  /** Sig_structure: what the key signs. */
+  readonly tbs: Uint8Array;
+}
+
+/** Fixes everything but the signature. */
+export function planEnvelope(
+  kind: ObjectKind,
+  payload: Uint8Array,
+  signer: { readonly algorithm: CoseAlgorithm; readonly chain: readonly Uint8Array[] },
+): EnvelopePlan {
+  const { algorithm, chain } = signer;
+  const thumbprint = createNodeCrypto().sha256(chain[0]!);
+  const protectedHeader = encodeProtectedHeader({ kind, algorithm, chain, thumbprint });
+  const tbs = encodeSigStructure(kind, protectedHeader, payload);
+  return { kind, algorithm, chain, protectedHeader, payload, tbs };
+}
+
+/** Completes a plan; throws what the verification says if the signature is not good. */
+export function attachSignature(plan: EnvelopePlan, signature: Uint8Array): Uint8Array {
+  const envelope = encodeEnvelope(plan.protectedHeader, plan.payload, signature);
+  if (envelope.length > ENVELOPE_BYTES_MAX) {
+    throw new ColdsealError(
+      'CONFIG_ENVELOPE_SIZE',
+      `Cannot write an envelope of ${envelope.length} bytes: devices read at most ${ENVELOPE_BYTES_MAX}`,
+    );
+  }
+  const policy = { anchors: [anchorOf(plan.chain)], algorithms: [plan.algorithm] };
+  for (const crypto of [createNodeCrypto(), createDeviceCrypto()]) {
+    verifyEnvelope(envelope, plan.kind, policy, crypto);
+  }
+  return envelope;
+}
+
+/** Plans, signs, attaches. */
+export function signEnvelope(kind: ObjectKind, payload: Uint8Array, signer: Signer): Uint8Array {
+  const plan = planEnvelope(kind, payload, signer.describe());
+  return attachSignature(plan, signer.sign(plan.tbs));
+}
+
+/** The anchor a chain ends at, with what its certificate allows. */
+export function anchorOf(chain: readonly Uint8Array[]): TrustAnchor {
+  const root = readCertificate(splitCertificate(chain[chain.length - 1]!));
+  return { spkiSha256: createNodeCrypto().sha256(root.spki), purposes: anchorPurposes(root) };
+}
+
+/** RSA by the device's own code, the rest by node:crypto: the second opinion on every signature. */
+export function createDeviceCrypto(): Crypto {
+  const node = createNodeCrypto();
+  return {
+    ...node,
+    verifySignature: (algorithm, spki, message, signature) => {
+      if (!algorithm.startsWith('rsa')) {
+        return node.verifySignature(algorithm, spki, message, signature);
+      }
+      const key = readRsaSpki(spki);
+      if (key === undefined) return false;
+      const check = algorithm === 'rsa-pss-sha256' ? verifyPss : verifyPkcs1;
+      return check(key, message, signature, node.sha256);
+    },
+  };
+}
