@@ -8,7 +8,10 @@
 import { always8, always32, byteArray, struct, u64, u8, zeros } from './struct.ts';
 
 export type VerityAlgorithm = 'sha256' | 'sha512';
-/** The digest of one message. Must not keep or change its argument. */
+/**
+ * The digest of one message. Must not keep or change its argument; may give back the same array every time,
+ * so a caller copies what it keeps.
+ */
 export type HashFunction = (message: Uint8Array) => Uint8Array;
 
 export const VERITY_BLOCK_SIZE = 4096;
@@ -46,28 +49,35 @@ export const FsverityDescriptor = struct(
   },
 );
 
-/** Takes a file's bytes in order, then gives its fs-verity digest. Use once. */
+/** Takes a file's bytes in order, then gives its fs-verity digest; afterwards it is ready for the next file. */
 export class VerityHasher {
   readonly #hash: HashFunction;
-  readonly #algorithm: VerityAlgorithm;
   readonly #digestSize: number;
   /** `#levels[0]` collects hashes of data blocks, `#levels[1]` hashes of those, and so on. */
   readonly #levels: HashBlock[] = [];
-  /** Called with each finished Merkle tree block, level 0 first within its level. */
+  #depth = 0;
   readonly #onBlock: ((level: number, block: Uint8Array) => void) | undefined;
-  #partial: Uint8Array | undefined;
+  readonly #partial = new Uint8Array(VERITY_BLOCK_SIZE);
   #partialSize = 0;
   #size = 0;
+  /** The descriptor of an empty file; a digest fills in size and root hash. */
+  readonly #descriptor: Uint8Array;
 
+  /** `onBlock` gets each finished Merkle tree block, valid during the call; level 0 is next to the data. */
   constructor(
     algorithm: VerityAlgorithm,
     hash: HashFunction,
     onBlock?: (level: number, block: Uint8Array) => void,
   ) {
-    this.#algorithm = algorithm;
+    const { id, digestSize } = VERITY_ALGORITHMS[algorithm];
     this.#hash = hash;
-    this.#digestSize = VERITY_ALGORITHMS[algorithm].digestSize;
+    this.#digestSize = digestSize;
     this.#onBlock = onBlock;
+    this.#descriptor = FsverityDescriptor.encode({
+      hash_algorithm: id,
+      data_size: 0n,
+      root_hash: new Uint8Array(64),
+    });
   }
 
   /** Feeds the next bytes; chunks may have any size, multiples of 4096 are fastest. */
@@ -75,7 +85,7 @@ export class VerityHasher {
     let at = 0;
     if (this.#partialSize > 0) {
       at = Math.min(bytes.length, VERITY_BLOCK_SIZE - this.#partialSize);
-      this.#partial!.set(bytes.subarray(0, at), this.#partialSize);
+      this.#partial.set(bytes.subarray(0, at), this.#partialSize);
       this.#partialSize += at;
       if (this.#partialSize === VERITY_BLOCK_SIZE) this.#flushPartial();
     }
@@ -83,39 +93,56 @@ export class VerityHasher {
       this.#push(0, this.#hash(bytes.subarray(at, at + VERITY_BLOCK_SIZE)));
     }
     if (at < bytes.length) {
-      this.#partial ??= new Uint8Array(VERITY_BLOCK_SIZE);
       this.#partial.set(bytes.subarray(at), 0);
       this.#partialSize = bytes.length - at;
     }
     this.#size += bytes.length;
   }
 
-  /** The digest of everything fed so far: 32 or 64 bytes. */
+  /** The digest of everything fed since the last one: 32 or 64 bytes, in an array of its own. */
   digest(): Uint8Array {
     if (this.#partialSize > 0) this.#flushPartial();
-    return this.#hash(
-      FsverityDescriptor.encode({
-        hash_algorithm: VERITY_ALGORITHMS[this.#algorithm].id,
-        data_size: BigInt(this.#size),
-        root_hash: this.#rootHash(),
-      }),
-    );
+    const { at } = FsverityDescriptor;
+    const descriptor = this.#descriptor;
+    new DataView(descriptor.buffer).setBigUint64(at.data_size, BigInt(this.#size), true);
+    descriptor.fill(0, at.root_hash, at.root_hash + this.#digestSize);
+    if (this.#size > 0) descriptor.set(this.#rootHash(), at.root_hash);
+    this.reset();
+    return new Uint8Array(this.#hash(descriptor));
+  }
+
+  /** Forgets what was fed since the last digest. */
+  reset(): void {
+    this.#partialSize = 0;
+    this.#size = 0;
+    this.#depth = 0;
   }
 
   #flushPartial(): void {
-    const block = this.#partial!;
-    block.fill(0, this.#partialSize);
+    this.#partial.fill(0, this.#partialSize);
     this.#partialSize = 0;
-    this.#push(0, this.#hash(block));
+    this.#push(0, this.#hash(this.#partial));
   }
 
+  /** Adds a hash to a level; the hash may be overwritten by the next call of the hash function. */
   #push(level: number, hash: Uint8Array): void {
-    const block = (this.#levels[level] ??= new HashBlock());
+    let kept = hash;
+    const block = this.#level(level);
     if (block.size === VERITY_BLOCK_SIZE) {
+      kept = new Uint8Array(hash);
       this.#push(level + 1, this.#finish(level, block));
     }
-    block.bytes.set(hash, block.size);
+    block.bytes.set(kept, block.size);
     block.size += this.#digestSize;
+  }
+
+  /** The block of a level, empty if nothing of this file reached the level before. */
+  #level(level: number): HashBlock {
+    const block = (this.#levels[level] ??= new HashBlock());
+    if (level < this.#depth) return block;
+    this.#depth = level + 1;
+    block.size = 0;
+    return block;
   }
 
   #finish(level: number, block: HashBlock): Uint8Array {
@@ -127,14 +154,10 @@ export class VerityHasher {
 
   /** Closes the levels from the bottom up. The last level with a single hash holds the root. */
   #rootHash(): Uint8Array {
-    const padded = new Uint8Array(64);
-    if (this.#size === 0) return padded;
     for (let level = 0; ; level++) {
       const block = this.#levels[level]!;
-      const isTop = level === this.#levels.length - 1;
-      if (isTop && block.size === this.#digestSize) {
-        padded.set(block.bytes.subarray(0, this.#digestSize));
-        return padded;
+      if (level === this.#depth - 1 && block.size === this.#digestSize) {
+        return block.bytes.subarray(0, this.#digestSize);
       }
       this.#push(level + 1, this.#finish(level, block));
     }

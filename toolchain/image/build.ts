@@ -1,9 +1,9 @@
 /**
  * Tree to image in one call: plan, write, digest. The commands and the release use this and nothing below it.
  */
-import { hash } from 'node:crypto';
 import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
+import { hashFunction } from '../objects/verity.ts';
 import type { ConsumeBytes } from './image-sink.ts';
 import { DEFAULT_VERSIONS, layoutImage, type FormatVersions } from './layout.ts';
 import type { TreeNode } from './tree.ts';
@@ -30,7 +30,7 @@ export interface BuiltImage {
 export function buildImage(root: TreeNode, options: BuildImageOptions = {}): BuiltImage {
   const algorithm = options.algorithm ?? 'sha256';
   const layout = layoutImage(root, options.versions ?? DEFAULT_VERSIONS);
-  const hasher = new VerityHasher(algorithm, (message) => hash(algorithm, message, 'buffer'));
+  const hasher = new VerityHasher(algorithm, hashFunction(algorithm));
   let size = 0;
   writeImage(layout, (bytes) => {
     hasher.update(bytes);

@@ -295,7 +295,8 @@ function measureRegular(columns: InodeColumns, inode: number, node: TreeNode): v
 /** log2 of the chunk size of a file: the smallest power of two that holds it, within what EROFS can say. */
 export function chunkBits(size: number): number {
   if (size <= EROFS_BLOCK_SIZE) return EROFS_BLKSZBITS;
-  let bits = EROFS_BLKSZBITS;
+  if (size <= 0x80000000) return 32 - Math.clz32(size - 1);
+  let bits = 32;
   while (bits < EROFS_CHUNK_BITS_MAX && 2 ** bits < size) bits++;
   return bits;
 }

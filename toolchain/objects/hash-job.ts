@@ -5,7 +5,6 @@
  * The same code runs in a worker and, for small trees, in the main thread. A file that is not what the scan
  * saw, before or after reading, is an error that names it: a digest of half-old bytes would be a wrong answer.
  */
-import { hash } from 'node:crypto';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { fstatFast, type FastStat } from '../../runtime/engines/node/xattr.ts';
 import { measureVerity } from '../../runtime/engines/node/verity.ts';
@@ -14,6 +13,7 @@ import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverit
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { bytesOf, nodePath, showBytes, type ByteString } from '../image/byte-string.ts';
 import type { ObjectStore } from './store.ts';
+import { hashFunction } from './verity.ts';
 
 /** A regular file as the scan saw it. */
 export interface HashJob {
@@ -77,8 +77,7 @@ function readOpenFile(fd: number, job: HashJob, settings: HashSettings): Uint8Ar
     requireUnchanged(fstatFast(fd), job);
     return content;
   }
-  const { algorithm } = settings;
-  const hasher = new VerityHasher(algorithm, (message) => hash(algorithm, message, 'buffer'));
+  const hasher = hasherOf(settings.algorithm);
   for (let at = 0; at < job.size; ) {
     const length = readSync(fd, step, 0, Math.min(job.size - at, STEP), at);
     if (length === 0) throw changed(job);
@@ -87,6 +86,20 @@ function readOpenFile(fd: number, job: HashJob, settings: HashSettings): Uint8Ar
   }
   requireUnchanged(fstatFast(fd), job);
   return hasher.digest();
+}
+
+const hashers = new Map<VerityAlgorithm, VerityHasher>();
+
+/** One hasher per thread: making one for every small file costs as much as hashing it. */
+function hasherOf(algorithm: VerityAlgorithm): VerityHasher {
+  let hasher = hashers.get(algorithm);
+  if (hasher === undefined) {
+    hasher = new VerityHasher(algorithm, hashFunction(algorithm));
+    hashers.set(algorithm, hasher);
+  }
+  // The last file may have failed half-way.
+  hasher.reset();
+  return hasher;
 }
 
 function requireLength(length: number, job: HashJob): void {

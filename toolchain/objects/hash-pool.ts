@@ -27,6 +27,8 @@ const WORKERS_FROM_BYTES = 32 << 20;
 const WORKERS_FROM_FILES = 1500;
 /** Batches a worker holds at once: one it works on, one waiting. */
 const DEPTH = 2;
+/** Batches that wait at most; a batch takes some 30 KB. */
+const QUEUE_MAX = 64;
 
 /** What a job came to: the content of a small file, or the raw digest of a larger one. */
 export type OnHashResult = (index: number, result: Uint8Array) => void;
@@ -61,6 +63,14 @@ export class HashPool {
     this.#openBytes += job.size;
     this.#added++;
     if (this.#open.length >= BATCH_FILES || this.#openBytes >= BATCH_BYTES) this.#closeBatch();
+  }
+
+  /** Waits while so much is queued that more would only take memory. */
+  async hasRoom(): Promise<void> {
+    while (this.#queue.length > QUEUE_MAX && this.#workers.length > 0 && this.#failure === undefined) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Waits for all jobs; with a store, everything put is then durable. Rejects with the first failure. */

