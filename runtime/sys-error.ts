@@ -39,12 +39,16 @@ const EXPLANATIONS: Readonly<Record<string, readonly [code: ErrorCode, text: str
 };
 
 /**
- * The error for a person: `doing` says what was tried and on what, such as `Cannot open /x/y`.
- * An error that is not from the system is returned as it is.
+ * The error for a person: `doing` says what was tried and on what, such as `Cannot open /x/y`. `code` is for
+ * errnos without a code of their own. An error that is not from the system is returned as it is.
  */
-export function explainSysError(error: unknown, doing: string, hint?: string): unknown {
+export function explainSysError(
+  error: unknown,
+  doing: string,
+  { code: other = 'HOST_SYSTEM_CALL', hint }: { code?: ErrorCode; hint?: string | undefined } = {},
+): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
-  const [code, text] = EXPLANATIONS[errno] ?? (['HOST_SYSTEM_CALL', errno] as const);
+  const [code, text] = EXPLANATIONS[errno] ?? ([other, errno] as const);
   return new ColdsealError(code, `${doing}: ${text}`, { hint, cause: error });
 }

@@ -39,12 +39,14 @@ export interface LoopDevice {
 
 export interface SysFiles {
   /** Opens for reading. `directory` refuses anything else; `nofollow` refuses a symbolic link as last part. */
-  open(path: string, options?: { directory?: boolean; nofollow?: boolean; at?: Fd }): Fd;
+  open(path: string, options?: { directory?: boolean; nofollow?: boolean }): Fd;
   close(fd: Fd): void;
   stat(fd: Fd): SysStat;
   /** Reads at an offset; fewer bytes than asked for only at the end of the file. */
   read(fd: Fd, into: Uint8Array, offset: number): number;
-  makeDirectory(path: string, at?: Fd): void;
+  /** The names in a directory, in byte order. */
+  list(path: string): string[];
+  makeDirectory(path: string): void;
   /** Makes a directory that only its owner can enter, with a new name. */
   makeTempDirectory(): string;
   removeDirectory(path: string): void;
@@ -71,8 +73,6 @@ export interface SysMounts {
   fsmessages(context: Fd): string[];
   fsmount(context: Fd, attributes: MountAttributes): Fd;
   moveMount(mount: Fd, target: string): void;
-  /** A detached copy of the mount at a path. */
-  openTree(path: string): Fd;
   setMountAttributes(mount: Fd, attributes: MountAttributes): void;
   /** The old mount(2). */
   mount(

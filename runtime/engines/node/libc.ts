@@ -42,6 +42,13 @@ export interface Libc {
   readonly lseek: (fd: number, offset: number, whence: number) => number;
   readonly syncfs: (fd: number) => number;
   readonly flock: (fd: number, operation: number) => number;
+  readonly mount: (
+    source: Pointer,
+    target: Pointer,
+    type: Pointer,
+    flags: number,
+    data: Pointer | null,
+  ) => number;
   readonly umount2: (path: Pointer, flags: number) => number;
   readonly strerror: (errno: number) => string;
   readonly rawSyscall: (...args: (number | bigint)[]) => number | bigint;
@@ -89,6 +96,7 @@ function load(): Libc {
     lseek: bind('lseek', 'int64_t', ['int', 'int64_t', 'int']),
     syncfs: bind('syncfs', 'int', ['int']),
     flock: bind('flock', 'int', ['int', 'int']),
+    mount: bind('mount', 'int', ['void *', 'void *', 'void *', 'unsigned long', 'void *']),
     umount2: bind('umount2', 'int', ['void *', 'int']),
     strerror: bind('strerror', 'str', ['int']),
     rawSyscall: bind('syscall', 'intptr_t', long),
