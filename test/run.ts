@@ -1,10 +1,11 @@
 /**
  * The guarded test runner.
  *
- * uvu 0.5.6 exits 0 when a `before` hook throws, when a test throws something that is not an Error (and then leaves out
- * the rest of the file), when an `after.each` hook throws, when `.run()` was forgotten, when `.only` was left in, and when
- * no file matched. Here each file runs in a process of its own and all of these fail: every file must register a test,
- * every registered test must run, nothing is skipped without a declared reason, and at least one file must match.
+ * uvu 0.5.6 exits 0 when a `before` hook throws, when a test throws something that is not an Error (and then
+ * leaves out the rest of the file), when an `after.each` hook throws, when `.run()` was forgotten, when `.only` was
+ * left in, and when no file matched. Here each file runs in a process of its own and all of these fail: every file
+ * must register a test, every registered test must run, nothing is skipped without a declared reason, and at least
+ * one file must match.
  * test/unit/runner.test.ts plants each of them.
  */
 import { spawn } from 'node:child_process';

@@ -78,6 +78,12 @@ const PLANTED: readonly [path: string, source: string, rule: string | undefined]
     'explicit-module-boundary-types',
   ],
   ['toolchain/u.ts', `export const u = (a: any): number => (a ? 1 : 0);\n`, 'no-explicit-any'],
+  [
+    'toolchain/long-function.ts',
+    `export function t(): number {\n  let a = 0;\n${'  a += 1;\n'.repeat(70)}  return a;\n}\n`,
+    'max-lines-per-function',
+  ],
+  ['toolchain/long-file.ts', `export const z = [\n${'  0,\n'.repeat(500)}];\n`, 'max-lines'],
   ['toolchain/v.ts', `export * from './x.ts';\n`, 'no-barrel-file'],
   [
     'toolchain/w.ts',

@@ -1,8 +1,8 @@
 /**
  * What `import 'uvu'` means in a test bundle: uvu itself, with every registration and outcome noted in the ledger.
  *
- * Thrown values that are not errors become errors, a hook that throws is a fault, `.only` and undeclared skips are faults,
- * and a test that throws `SkipTest` counts as skipped with its reason.
+ * Thrown values that are not errors become errors, a hook that throws is a fault, `.only` and undeclared skips are
+ * faults, and a test that throws `SkipTest` counts as skipped with its reason.
  */
 import { suite as uvuSuite, type Callback, type Context, type Test } from 'uvu';
 import { isSkip, ledger, type TestRecord } from './ledger.ts';

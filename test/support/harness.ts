@@ -1,8 +1,8 @@
 /**
  * Runs one bundled test file in its own process: `node harness.mjs BUNDLE RESULT`.
  *
- * The result file is written last, so a file that exits early, hangs or crashes leaves none, which the runner counts as a
- * failure.
+ * The result file is written last, so a file that exits early, hangs or crashes leaves none, which the runner
+ * counts as a failure.
  */
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';

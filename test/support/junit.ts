@@ -16,7 +16,8 @@ export function junitXml(results: readonly FileResult[]): string {
       ),
     ];
     const counts = `tests="${cases.length}" failures="${failures}" skipped="${skipped}"`;
-    return `  <testsuite name="${escape(result.file)}" ${counts} time="${seconds(result.ms)}">\n${cases.join('')}  </testsuite>\n`;
+    const open = `  <testsuite name="${escape(result.file)}" ${counts} time="${seconds(result.ms)}">`;
+    return `${open}\n${cases.join('')}  </testsuite>\n`;
   });
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('')}</testsuites>\n`;
 }

@@ -11,7 +11,7 @@ export interface TempDir extends Disposable {
   remove(): void;
 }
 
-/** Makes a temporary directory, below `parent` when given: `using dir = tempDir();` removes it at the end of the block. */
+/** Makes a temporary directory; `using dir = tempDir();` removes it at the end of the block. */
 export function tempDir(parent: string = tmpdir()): TempDir {
   if (created.size === 0) process.once('exit', () => created.forEach(removeTree));
   const path = realpathSync(mkdtempSync(join(parent, 'coldseal-test-')));

@@ -1,5 +1,6 @@
 /**
- * Outside tools in tests: found, or the test is skipped with a line; where tools are required, as in CI, it fails instead.
+ * Outside tools in tests: found, or the test is skipped with a line; where tools are required, as in CI, it fails
+ * instead.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';

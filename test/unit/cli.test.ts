@@ -131,11 +131,12 @@ test('arguments and options arrive typed', async () => {
 
 const MISUSED: readonly [line: string, code: string, says: string][] = [
   ['', 'USAGE_MISSING_COMMAND', 'see coldseal --help'],
-  ['image', 'USAGE_MISSING_COMMAND', '--help'],
+  ['image', 'USAGE_MISSING_COMMAND', 'see coldseal image --help'],
   ['imgae sample', 'USAGE_UNKNOWN_COMMAND', 'did you mean image?'],
   ['image sampel x', 'USAGE_UNKNOWN_COMMAND', 'did you mean sample?'],
-  ['image zzz', 'USAGE_UNKNOWN_COMMAND', '--help'],
+  ['image zzz', 'USAGE_UNKNOWN_COMMAND', 'see coldseal image --help'],
   ['image sample', 'USAGE_MISSING_ARGUMENT', 'source'],
+  ['image sample', 'USAGE_MISSING_ARGUMENT', 'see coldseal image sample --help'],
   ['image sample x --use-epcoh', 'USAGE_UNKNOWN_OPTION', 'did you mean --use-epoch?'],
   ['image sample x --jsn', 'USAGE_UNKNOWN_OPTION', 'did you mean --json?'],
   ['image sample x --threads', 'USAGE_MISSING_VALUE', '--threads'],

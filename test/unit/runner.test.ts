@@ -9,7 +9,11 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const test = suite('runner');
 
-const HEAD = `import { suite } from 'uvu';\nconst test = suite('planted');\n`;
+const HEAD = `import { suite } from 'uvu';
+const test = suite('planted');
+const fail = (text) => { throw new Error(text); };
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+`;
 
 /** Runs one planted test file and returns the totals and everything printed. */
 async function runPlanted(
@@ -47,7 +51,7 @@ const SILENT_GREENS: readonly [name: string, source: string | undefined, says: R
   ],
   [
     'an after.each hook throws over a failing test',
-    `${HEAD}test.after.each(() => { throw new Error('no'); });\ntest('a', () => { throw new Error('a'); });\ntest.run();`,
+    `${HEAD}test.after.each(() => fail('no'));\ntest('a', () => fail('a'));\ntest.run();`,
     /after.each hook threw/,
   ],
   ['run was forgotten', `${HEAD}test('a', () => {});`, /\.run\(\) was never called/],
@@ -80,7 +84,7 @@ const SILENT_GREENS: readonly [name: string, source: string | undefined, says: R
   ],
   [
     'a rejection nobody waits for',
-    `${HEAD}test('a', async () => { void Promise.reject(new Error('x')); await new Promise((r) => setTimeout(r, 50)); });\ntest.run();`,
+    `${HEAD}test('a', async () => { void Promise.reject(new Error('x')); await sleep(50); });\ntest.run();`,
     /ended before its tests did/,
   ],
   [
@@ -99,7 +103,7 @@ for (const [name, source, says] of SILENT_GREENS) {
 }
 
 test('a file that takes too long is ended and fails', async () => {
-  const source = `${HEAD}test('a', async () => { for (;;) await new Promise((r) => setTimeout(r, 20)); });\ntest.run();`;
+  const source = `${HEAD}test('a', async () => { for (;;) await sleep(20); });\ntest.run();`;
   const result = await runPlanted(source, { timeoutMs: 500 });
   assert.is(result.failed, 1);
   assert.match(result.printed, /took longer than 500 ms/);
@@ -115,7 +119,7 @@ test('absent', () => skipTest('no such tool'));
 test.run();`;
   const { printed, ...totals } = await runPlanted(source, { junit });
   assert.equal(totals, { passed: 1, failed: 1, skipped: 1 });
-  assert.match(printed, /planted\.test\.ts:5/);
+  assert.match(printed, /planted\.test\.ts:7/);
   assert.match(printed, /skipped: planted "absent": no such tool/);
   const xml = readFileSync(junit, 'utf8');
   assert.match(xml, /tests="3" failures="1" skipped="1"/);

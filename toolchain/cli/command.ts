@@ -34,6 +34,10 @@ export interface Example {
   readonly note: string;
   /** What the example needs beyond Node; a machine without it skips the example. */
   readonly needs?: 'root' | 'tools';
+  /** A shell line that the test runs first; help does not show it. */
+  readonly before?: string;
+  /** The exit code, when the example shows a "no". */
+  readonly exits?: number;
 }
 
 export type OptionTable = Readonly<Record<string, OptionSpec>>;

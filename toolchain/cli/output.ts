@@ -1,9 +1,9 @@
 /**
  * Everything a command may say, and where it goes.
  *
- * stdout carries the result and nothing else; stderr carries progress, notes and errors. With `--json`, stdout is exactly
- * one document, printed at the end, on failure too. A reader that goes away (EPIPE) is not an error: what is left to
- * print is dropped quietly.
+ * stdout carries the result and nothing else; stderr carries progress, notes and errors. With `--json`, stdout is
+ * exactly one document, printed at the end, on failure too. A reader that goes away (EPIPE) is not an error: what is
+ * left to print is dropped quietly.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { createStyle, decideColor, type ColorMode, type Style } from './color.ts';

@@ -54,9 +54,9 @@ export function parseArguments(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: 'print', text: printed };
-    throw usageError(error, words);
+    throw usageError(error, words, commands);
   }
-  if (request === undefined) throw missingCommand(words);
+  if (request === undefined) throw missingCommand(words, commands);
   return request;
 }
 
@@ -98,7 +98,12 @@ function configure(parser: Parser, world: ParserWorld): Parser {
     .exitOverride()
     .allowExcessArguments(false)
     .helpCommand(false)
-    .configureOutput({ writeOut: world.print, writeErr: () => undefined });
+    .configureOutput({
+      writeOut: world.print,
+      writeErr: () => undefined,
+      // Help arrives coloured or not; commander's own rules for stripping colour are not ours.
+      getOutHasColors: () => true,
+    });
 }
 
 function globalOptions(): Readonly<Record<string, OptionSpec>> {
@@ -159,29 +164,35 @@ function camelCase(name: string): string {
   return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function usageError(error: CommanderError, words: readonly string[]): ColdsealError {
+function usageError(
+  error: CommanderError,
+  words: readonly string[],
+  commands: readonly Command[],
+): ColdsealError {
   const code = CODES[error.code];
-  if (code === undefined || code === 'USAGE_MISSING_COMMAND') return missingCommand(words);
+  if (code === undefined || code === 'USAGE_MISSING_COMMAND')
+    return missingCommand(words, commands);
   const [first = '', second = ''] = error.message.replace(/^error: /, '').split('\n');
   const suggestion = /^\(Did you mean (.*)\?\)$/.exec(second)?.[1];
-  const hint = suggestion === undefined ? helpHint(words) : `did you mean ${suggestion}?`;
+  const hint = suggestion === undefined ? helpHint(words, commands) : `did you mean ${suggestion}?`;
   return new ColdsealError(code, `Cannot read the command line: ${first}`, { hint });
 }
 
-function missingCommand(words: readonly string[]): ColdsealError {
+function missingCommand(words: readonly string[], commands: readonly Command[]): ColdsealError {
   return new ColdsealError(
     'USAGE_MISSING_COMMAND',
     'Cannot run without a command: expected a verb',
     {
-      hint: helpHint(words),
+      hint: helpHint(words, commands),
     },
   );
 }
 
-function helpHint(words: readonly string[]): string {
-  const group = words.find((word) => !word.startsWith('-'));
-  const known = COMMANDS.filter((command) => command.name.split(' ')[0] === group);
-  const single = known.find((command) => command.name === words.slice(0, 2).join(' ')) ?? known[0];
-  if (known.length === 0 || single === undefined) return 'see coldseal --help';
-  return `see coldseal ${known.length === 1 || words[1] === single.name.split(' ')[1] ? single.name : group} --help`;
+/** Points at the help of the command or group that the words begin with. */
+function helpHint(words: readonly string[], commands: readonly Command[]): string {
+  const names = words.filter((word) => !word.startsWith('-'));
+  const exact = commands.find((command) => names.join(' ').startsWith(command.name));
+  const group = commands.map(groupOf).find((name) => name !== '' && name === names[0]);
+  const target = exact?.name ?? group;
+  return target === undefined ? 'see coldseal --help' : `see coldseal ${target} --help`;
 }

@@ -25,11 +25,12 @@ export function mainPage(
     section(
       'DESCRIPTION',
       roff(
-        'Builds composefs images and their object stores, signs them for a board, verifies them, and mounts them through the kernel.',
+        'Builds composefs images and their object stores, signs them for a board, verifies them, and ' +
+          'mounts them through the kernel.',
       ),
     ),
     section('COMMANDS', entries.join('\n')),
-    section('OPTIONS', optionEntries([...Object.values(GLOBAL_OPTIONS)])),
+    section('OPTIONS', optionEntries(Object.values(GLOBAL_OPTIONS))),
     section('EXIT STATUS', exitEntries(EXIT_MEANINGS)),
     section(
       'SEE ALSO',

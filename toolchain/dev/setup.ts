@@ -1,8 +1,8 @@
 /**
  * The Debian packages that tests and the demo use, and installing them.
  *
- * Add a row here when a test or the demo starts to use a tool. Installation goes through apt-get when this runs as root or
- * sudo asks for no password; otherwise the exact command is printed.
+ * Add a row here when a test or the demo starts to use a tool. Installation goes through apt-get when this runs as
+ * root or sudo asks for no password; otherwise the exact command is printed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

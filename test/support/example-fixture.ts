@@ -1,0 +1,87 @@
+/**
+ * The directory that the examples of every command's help run in.
+ *
+ * It holds a small root file system and whatever the commands themselves make of it: an image, its object store, keys
+ * and a release. A step whose command does not exist yet is left out.
+ */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from '../../toolchain/cli/command.ts';
+import { CLI_PATH } from './run-cli.ts';
+import { tempDir, type TempDir } from './temp-dir.ts';
+
+/** Made in this order; each line is a command and its arguments. */
+const STEPS: readonly (readonly [command: string, args: readonly string[]])[] = [
+  ['image build', ['--digest-store=objects', 'rootfs', 'rootfs.cfs']],
+  ['image build', ['--digest-store=objects', 'newer', 'newer.cfs']],
+  ['keys init', ['keys/dev']],
+];
+
+const ENTRIES: readonly (readonly [path: string, content: string])[] = [
+  ['rootfs/etc/hostname', 'board\n'],
+  ['rootfs/etc/os-release', 'NAME=Sample\n'],
+  ['rootfs/usr/bin/hello', `#!/bin/sh\necho hello\n${'#'.repeat(8000)}\n`],
+  ['rootfs/usr/share/data', 'data '.repeat(4000)],
+  ['newer/etc/hostname', 'board\n'],
+  ['newer/etc/os-release', 'NAME=Newer\n'],
+  ['newer/usr/bin/hello', `#!/bin/sh\necho hello again\n${'#'.repeat(8000)}\n`],
+  ['newer/usr/share/data', 'data '.repeat(4000)],
+  ['rootfs.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
+];
+
+/** A prepared directory: `copy()` gives each example its own. */
+export interface ExampleFixture {
+  readonly dir: TempDir;
+  copy(): TempDir;
+  /** Runs a shell line in a directory with `coldseal` in PATH; its mounts end with it when run as root. */
+  run(line: string, cwd: string): { code: number; stdout: string; stderr: string };
+}
+
+/** Makes the fixture once; the commands decide which steps are possible. */
+export function makeExampleFixture(commands: readonly Command[]): ExampleFixture {
+  const dir = tempDir();
+  const bin = tempDir();
+  const wrapper = join(bin.path, 'coldseal');
+  writeFileSync(wrapper, `#!/bin/sh\nexec '${process.execPath}' '${CLI_PATH}' "$@"\n`);
+  chmodSync(wrapper, 0o755);
+  for (const [path, content] of ENTRIES) {
+    mkdirSync(join(dir.path, path, '..'), { recursive: true });
+    writeFileSync(join(dir.path, path), content);
+  }
+  for (const root of ['rootfs', 'newer']) {
+    chmodSync(join(dir.path, root, 'usr/bin/hello'), 0o755);
+    symlinkSync('usr/bin', join(dir.path, root, 'bin'));
+  }
+  mkdirSync(join(dir.path, 'mnt'));
+
+  const run: ExampleFixture['run'] = (line, cwd) => {
+    // Mounts of an example are private to it and go when its processes do.
+    const isolate = process.getuid?.() === 0 ? ['unshare', '--mount'] : [];
+    const [program, ...args] = [...isolate, 'bash', '-c', line];
+    const env = {
+      ...process.env,
+      PATH: `${bin.path}:${process.env['PATH']}`,
+      XDG_CACHE_HOME: join(cwd, 'cache'),
+    };
+    const result = spawnSync(program!, args, { cwd, env, encoding: 'utf8', timeout: 120_000 });
+    return { code: result.status ?? -1, stdout: result.stdout, stderr: result.stderr };
+  };
+  for (const [name, args] of STEPS) {
+    if (!commands.some((command) => command.name === name)) continue;
+    const line = `coldseal ${name} ${args.join(' ')}`;
+    const { code, stderr } = run(line, dir.path);
+    if (code !== 0)
+      throw new Error(`Cannot prepare the examples: ${line} exited ${code}\n${stderr}`);
+  }
+  const copy = (): TempDir => {
+    const target = tempDir();
+    cpSync(dir.path, target.path, {
+      recursive: true,
+      verbatimSymlinks: true,
+      preserveTimestamps: true,
+    });
+    return target;
+  };
+  return { dir, copy, run };
+}
