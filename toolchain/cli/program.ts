@@ -7,13 +7,15 @@
  */
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import { keysInit } from '../commands/keys-init.ts';
+import { keysShow } from '../commands/keys-show.ts';
 import type { Style } from './color.ts';
 import { argText, commandHelp, groupHelp, groupOf, GLOBAL_OPTIONS } from './help.ts';
 import { parseFlag, type Command, type OptionSpec } from './command.ts';
 import { PERSONALITIES } from './personalities.ts';
 
 /** Every command, in the order help shows them. */
-export const COMMANDS: readonly Command[] = [];
+export const COMMANDS: readonly Command[] = [keysInit, keysShow];
 
 /** What a command line asks for. */
 export type Request =

@@ -1,0 +1,63 @@
+/** `coldseal keys init`: the development PKI. */
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { defineCommand } from '../cli/command.ts';
+
+export const keysInit = defineCommand({
+  name: 'keys init',
+  summary: 'Make development keys: root, intermediate and image-signing leaf',
+  description: `Makes three RSA-3072 keys and their certificates in DIR (keys/dev by default), private keys with mode 0600.
+Every certificate is marked for development, so no production board accepts what they sign.
+
+Prints the root's pin (SHA-256 of its public key), which is what devices trust.`,
+  args: [{ name: 'dir', help: 'directory of the keys (default: keys/dev)', optional: true }],
+  options: {
+    force: { flag: '--force', help: 'replace the keys that are there' },
+    days: {
+      flag: '--days <n>',
+      help: 'life of the signing leaf in days (default: 90)',
+      integer: { min: 1, max: 1825 },
+    },
+    notBefore: {
+      flag: '--not-before <time>',
+      help: 'start of validity, such as 2026-01-01T00:00:00Z (default: now)',
+    },
+    organization: {
+      flag: '--organization <name>',
+      help: 'organization in the certificates (default: coldseal development)',
+    },
+  },
+  examples: [{ run: 'coldseal keys init keys/dev', note: 'Make development keys' }],
+  async run({ args, options, output }) {
+    const { DEV_KEYS_DIR, DEV_LEAF_DAYS, initDevKeys } = await import('../sign/dev-keys.ts');
+    const { showKeys } = await import('../sign/show-keys.ts');
+    const dir = args[0] ?? DEV_KEYS_DIR;
+    initDevKeys(dir, {
+      notBefore: options.notBefore === undefined ? thisMinute() : parseTime(options.notBefore),
+      leafDays: options.days ?? DEV_LEAF_DAYS,
+      organization: options.organization ?? 'coldseal development',
+      force: options.force,
+    });
+    const files = showKeys([dir]);
+    for (const { file, certificates } of files.filter(({ chain }) => chain === undefined)) {
+      output.line(`${certificates[0]!.spkiSha256}  ${file}`);
+    }
+    output.note(`made development keys in ${dir}; verify with --trust ${dir}/root.cert.pem`);
+    output.result({ dir, files });
+  },
+});
+
+/** Now, rounded down to the minute: a clock that is a little behind still finds the keys valid. */
+function thisMinute(): number {
+  return Math.floor(Date.now() / 60_000) * 60;
+}
+
+function parseTime(text: string): number {
+  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms) || ms < 0) {
+    throw new ColdsealError(
+      'USAGE_BAD_VALUE',
+      `Cannot use --not-before ${text}: expected a time such as 2026-01-01T00:00:00Z`,
+    );
+  }
+  return ms / 1000;
+}

@@ -1,0 +1,253 @@
+/**
+ * `coldseal verify`: the device's decision over a release directory, and then every object in it.
+ *
+ * Envelope, manifest and images go through runtime/verify.ts, unchanged. What only a host can afford follows:
+ * every image's objects are listed and compared with the manifest, every object is hashed, and nothing else
+ * may lie in the directory. The images are read once; what was measured is what is parsed.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { equalBytes, toHex } from '../../runtime/format/bytes.ts';
+import { ENVELOPE_BYTES_MAX } from '../../runtime/format/envelope.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
+import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
+import type { Manifest } from '../../runtime/format/manifest.ts';
+import {
+  distinctObjects,
+  type ObjectReference,
+  summariseObjects,
+} from '../../runtime/format/object-list.ts';
+import {
+  type ImageMeasurement,
+  type ManifestVerdict,
+  verifyManifest,
+  type VerifyPolicy,
+} from '../../runtime/verify.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
+import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
+import { hashFunction, measureFile } from '../objects/verity.ts';
+import { readWhole, RELEASE_FILES, withFile } from './release-files.ts';
+
+/** One object of an image, as the image reader lists it. */
+export interface ListedObject {
+  readonly path: string;
+  readonly digest: string | undefined;
+  readonly size: number;
+}
+
+export interface CheckReleaseOptions {
+  readonly policy: VerifyPolicy;
+  /** The envelope of a deny list. */
+  readonly denyList: Uint8Array | undefined;
+  /** Lists the objects of image bytes; throws FORMAT_* when they are not a composefs image. */
+  readonly objectsOfImage: (bytes: Uint8Array) => Iterable<ListedObject>;
+  /** Called now and then with the bytes of objects hashed so far, and their total. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface ReleaseReport {
+  readonly verdict: ManifestVerdict;
+  /** Objects whose content was found good. */
+  readonly objects: { readonly count: number; readonly bytes: number };
+}
+
+/** Verifies a release directory. A "no" is in the verdict; only trouble of the host throws. */
+export async function checkRelease(
+  dir: string,
+  options: CheckReleaseOptions,
+): Promise<ReleaseReport> {
+  const images = new Map<string, Uint8Array>();
+  const verdict = verifyDirectory(dir, options, images);
+  const objects = { count: 0, bytes: 0 };
+  if (!verdict.ok) return { verdict, objects };
+  try {
+    const list = listObjects(verdict.manifest!, images, options);
+    checkNothingElse(dir, verdict.manifest!, list);
+    await checkObjects(dir, list, options, objects);
+    return { verdict, objects };
+  } catch (error) {
+    if (!(error instanceof ColdsealError) || !/^(VERIFY|FORMAT)_/.test(error.code)) throw error;
+    const integrity = { status: 'fail', code: error.code, message: error.message } as const;
+    return { verdict: { ...verdict, ok: false, reason: error, integrity }, objects };
+  }
+}
+
+function verifyDirectory(
+  dir: string,
+  options: CheckReleaseOptions,
+  images: Map<string, Uint8Array>,
+): ManifestVerdict {
+  const envelope = readEnvelope(join(dir, 'manifest.cose'));
+  return verifyManifest({
+    envelope,
+    denyList: options.denyList,
+    policy: options.policy,
+    crypto: createNodeCrypto(),
+    images: (image) => measureImage(dir, image, images),
+  });
+}
+
+/** At most one byte more than allowed is read: the verifier then refuses the size by its own code. */
+function readEnvelope(path: string): Uint8Array {
+  return withFile(path, 'VERIFY_MANIFEST_MISSING', (fd, size) => {
+    return readWhole(fd, Math.min(size, ENVELOPE_BYTES_MAX + 1));
+  });
+}
+
+/** The file name of an image in `images/`. */
+export function imageFileName(image: ImageEntry): string {
+  return `${toHex(image.digest.value)}.cfs`;
+}
+
+function measureImage(
+  dir: string,
+  image: ImageEntry,
+  images: Map<string, Uint8Array>,
+): ImageMeasurement {
+  const path = join(dir, 'images', imageFileName(image));
+  return withFile(path, 'VERIFY_IMAGE_MISSING', (fd, size) => {
+    // A wrong size is refused by the caller without reading; the digest is then of no interest.
+    if (size !== image.size) return { size, digest: new Uint8Array() };
+    const bytes = readWhole(fd, size);
+    images.set(image.name, bytes);
+    const { algorithm } = image.digest;
+    const digest = fsVerityDigest(bytes, algorithm, hashFunction(algorithm));
+    return { size: bytes.length, digest };
+  });
+}
+
+/** The objects of all images, each list proven equal to what the manifest says about it. */
+function listObjects(
+  manifest: Manifest,
+  images: ReadonlyMap<string, Uint8Array>,
+  options: CheckReleaseOptions,
+): ObjectReference[] {
+  const { sha256 } = createNodeCrypto();
+  const all: ObjectReference[] = [];
+  for (const image of manifest.images) {
+    const objects = [...options.objectsOfImage(images.get(image.name)!)].map((object) => {
+      return checkListed(image, object);
+    });
+    const { count, bytes, digest } = summariseObjects(objects, sha256);
+    const isSame =
+      count === image.objectCount &&
+      bytes === image.objectBytes &&
+      equalBytes(digest, image.objectListDigest);
+    if (!isSame) {
+      throw new ColdsealError(
+        'VERIFY_OBJECT_LIST',
+        `Cannot accept image ${image.name}: its ${count} objects (${bytes} bytes) are not those the manifest lists`,
+      );
+    }
+    all.push(...objects);
+  }
+  return distinctObjects(all);
+}
+
+function checkListed(image: ImageEntry, object: ListedObject): ObjectReference {
+  const { path, digest, size } = object;
+  if (digest === undefined) {
+    throw new ColdsealError(
+      'VERIFY_OBJECT_UNDIGESTED',
+      `Cannot accept image ${image.name}: it refers to ${path} without a digest`,
+      { hint: 'build the image with digests; without them the kernel cannot check the content' },
+    );
+  }
+  if (path.replace(/^\/+/, '') !== objectPath(digest)) {
+    throw new ColdsealError(
+      'VERIFY_OBJECT_PATH',
+      `Cannot accept image ${image.name}: it looks for object ${digest} at ${path}`,
+    );
+  }
+  return { digest, size };
+}
+
+async function checkObjects(
+  dir: string,
+  list: readonly ObjectReference[],
+  options: CheckReleaseOptions,
+  done: { count: number; bytes: number },
+): Promise<void> {
+  const total = list.reduce((sum, { size }) => sum + size, 0);
+  for (const object of list) {
+    checkObject(dir, object);
+    done.count++;
+    done.bytes += object.size;
+    if (done.count % 64 === 0) {
+      options.onProgress?.(done.bytes, total);
+      // Lets signals and timers in.
+      await new Promise((resolve) => setImmediate(resolve));
+      options.signal?.throwIfAborted();
+    }
+  }
+}
+
+function checkObject(dir: string, { digest, size }: ObjectReference): void {
+  const path = join(dir, 'objects', objectPath(digest));
+  withFile(path, 'VERIFY_OBJECT_MISSING', (fd, found) => {
+    if (found !== size) {
+      throw new ColdsealError(
+        'VERIFY_OBJECT_SIZE',
+        `Cannot accept object ${digest}: it has ${found} bytes, expected ${size}`,
+      );
+    }
+    const measured = measureFile(fd, algorithmOfDigest(digest)).digest;
+    if (measured !== digest) {
+      throw new ColdsealError(
+        'VERIFY_OBJECT_DIGEST',
+        `Cannot accept object ${digest}: its fs-verity digest is ${measured}`,
+      );
+    }
+  });
+}
+
+// --- nothing else --------------------------------------------------------------------------------------
+
+function checkNothingElse(
+  dir: string,
+  manifest: Manifest,
+  objects: readonly ObjectReference[],
+): void {
+  checkNames(dir, RELEASE_FILES);
+  checkNames(join(dir, 'images'), new Set(manifest.images.map(imageFileName)));
+  const fanOut = new Map<string, Set<string>>();
+  for (const { digest } of objects) {
+    const [directory, name] = objectPath(digest).split('/') as [string, string];
+    const names = fanOut.get(directory);
+    if (names === undefined) fanOut.set(directory, new Set([name]));
+    else names.add(name);
+  }
+  if (objects.length === 0 && !listNames(dir).includes('objects')) return;
+  const store = join(dir, 'objects');
+  checkNames(store, new Set(fanOut.keys()));
+  for (const [directory, names] of fanOut) checkNames(join(store, directory), names);
+}
+
+function checkNames(dir: string, allowed: ReadonlySet<string>): void {
+  for (const name of listNames(dir)) {
+    if (!allowed.has(name)) {
+      throw new ColdsealError(
+        'VERIFY_EXTRA_FILE',
+        `Cannot accept the release: ${join(dir, name)} is not part of it`,
+        { hint: 'write each release into a directory of its own' },
+      );
+    }
+  }
+}
+
+function listNames(dir: string): string[] {
+  try {
+    return readdirSync(dir).sort();
+  } catch (error) {
+    if (errnoIsMissing(error)) return [];
+    throw explainSysError(error, `Cannot list ${dir}`);
+  }
+}
+
+/** A missing directory has no surplus files; the objects that should be there are reported one by one. */
+function errnoIsMissing(error: unknown): boolean {
+  return (error as { code?: unknown }).code === 'ENOENT';
+}

@@ -1,0 +1,85 @@
+/** What `verify` prints: the same facts as text and as JSON. */
+import { toHex } from '../../runtime/format/bytes.ts';
+import { purposeName } from '../../runtime/format/oids.ts';
+import { commonName } from '../../runtime/format/x509.ts';
+import { CHECKS, type CheckResult } from '../../runtime/verify.ts';
+import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import type { ReleaseReport } from './check-release.ts';
+
+/** The report in lines. The first says yes or no. */
+export function textReport(report: ReleaseReport): string[] {
+  const { verdict, objects } = report;
+  const { manifest, reason } = verdict;
+  const lines =
+    reason === undefined
+      ? [
+          `verified: ${manifest!.images.length} images, ${objects.count} objects, ${objects.bytes} bytes`,
+        ]
+      : [`NOT verified: ${reason.message}`, `reason code   ${reason.code}`];
+  if (manifest !== undefined) {
+    lines.push(
+      `release       ${manifest.product} ${manifest.version} (${toHex(manifest.releaseId)})`,
+    );
+    lines.push(`boards        ${manifest.boards.join(', ')}`);
+  }
+  if (verdict.manifestSha256 !== undefined) {
+    lines.push(`manifest      sha256 ${toHex(verdict.manifestSha256)}`);
+  }
+  for (const { name, pin, purposes } of signers(report)) {
+    lines.push(`signed by     ${name}, key ${pin}, for ${purposes.join(', ')}`);
+  }
+  for (const name of CHECKS) lines.push(`${name.padEnd(14)}${resultText(verdict[name])}`);
+  for (const { image, result } of verdict.images) {
+    lines.push(`image         ${image.name}: ${resultText(result)} (${toHex(image.digest.value)})`);
+  }
+  return lines;
+}
+
+function resultText(result: CheckResult): string {
+  if (result.status === 'pass') return 'pass';
+  return `${result.status === 'fail' ? 'FAIL' : 'not evaluated'} (${result.code})`;
+}
+
+/** The report as the `result` of the JSON document. */
+export function jsonReport(report: ReleaseReport): object {
+  const { verdict, objects } = report;
+  const { manifest, reason } = verdict;
+  return {
+    verified: verdict.ok,
+    reason: reason === undefined ? null : { code: reason.code, message: reason.message },
+    checks: Object.fromEntries(CHECKS.map((name) => [name, verdict[name]])),
+    manifestSha256: verdict.manifestSha256 === undefined ? null : toHex(verdict.manifestSha256),
+    release:
+      manifest === undefined
+        ? null
+        : {
+            product: manifest.product,
+            version: manifest.version,
+            releaseId: toHex(manifest.releaseId),
+            boards: manifest.boards,
+            role: purposeName(manifest.role),
+            epochs: Object.fromEntries(manifest.epochs),
+            builtAt: manifest.builtAt,
+          },
+    signers: signers(report),
+    images: verdict.images.map(({ image, result }) => ({
+      name: image.name,
+      digest: toHex(image.digest.value),
+      size: image.size,
+      ...result,
+    })),
+    objects,
+  };
+}
+
+function signers(report: ReleaseReport): { name: string; pin: string; purposes: string[] }[] {
+  const { chain } = report.verdict;
+  if (chain === undefined) return [];
+  return [
+    {
+      name: commonName(chain.leaf.subject) ?? '',
+      pin: toHex(createNodeCrypto().sha256(chain.leaf.spki)),
+      purposes: [...chain.purposes].map(purposeName),
+    },
+  ];
+}
