@@ -248,6 +248,17 @@ test('each ending has its exit code, with and without --json', async () => {
   }
 });
 
+test('a clean-up that fails after an interruption is told', async () => {
+  const interruption = new AbortController();
+  const body: Command['run'] = async () => {
+    interruption.abort();
+    throw new ColdsealError('HOST_SAMPLE', 'Cannot unmount x');
+  };
+  const result = await run(['act'], [commandOf(body)], { interruption });
+  assert.is(result.code, 130);
+  assert.match(result.stderr, /Cannot unmount x[\s\S]*INTERRUPTED/);
+});
+
 test('the JSON document is alone on stdout', async () => {
   const body: Command['run'] = async (_args, _options, output) => {
     output.line('text');

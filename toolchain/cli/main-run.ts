@@ -45,7 +45,9 @@ export async function runMain(
       exitCode = await runCommand(world, settings, control, commands);
     }
   } catch (error) {
-    exitCode = world.wasInterrupted() ? EXIT_INTERRUPTED : report(error, control);
+    // An interruption ends in an abort error; anything else is a clean-up that failed, and the user must know.
+    const isAbort = error instanceof Error && error.name === 'AbortError';
+    exitCode = world.wasInterrupted() && isAbort ? EXIT_INTERRUPTED : report(error, control);
   }
   if (world.wasInterrupted()) {
     exitCode = EXIT_INTERRUPTED;

@@ -139,7 +139,7 @@ function startSize(metafile: Metafile): number {
 }
 
 /** The device runs `runtime/` and the cbor-x decoder, and nothing else may slip in. */
-function checkRuntimeInputs(metafile: Metafile): void {
+export function checkRuntimeInputs(metafile: Pick<Metafile, 'inputs' | 'outputs'>): void {
   const isAllowed = (path: string): boolean =>
     path.startsWith('runtime/') || path === 'node_modules/cbor-x/decode.js' || isDecoderEntry(path);
   const strangers = Object.keys(metafile.inputs).filter((path) => !isAllowed(path));
@@ -158,7 +158,8 @@ function isDecoderEntry(path: string): boolean {
   return /^node_modules\/cbor-x\/(decode-no-eval|dist\/decode-no-eval)\.(c?js)$/.test(path);
 }
 
-function checkSize(name: string, size: number, max: number): void {
+/** Refuses what is over its budget. */
+export function checkSize(name: string, size: number, max: number): void {
   if (size <= max) return;
   throw new Error(`${name} needs ${size} bytes: expected at most ${max}`);
 }
