@@ -355,6 +355,7 @@ class DumpParser {
 
   #digest(): string {
     const text = this.#text.slice(this.#spans[20]!, this.#spans[21]!);
+    if (/^(?:[0-9a-f]{64}|[0-9a-f]{128})$/.test(text)) return text;
     if (!/^(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$/.test(text)) {
       this.#failField(
         10,

@@ -67,6 +67,12 @@ export class ImageSink {
     this.#at += length;
   }
 
+  /** The bytes that hexadecimal text stands for. */
+  hex(text: string): void {
+    this.#room(text.length / 2);
+    this.#at += this.#buffer.write(text, this.#at, 'hex');
+  }
+
   /** Bytes, at most 64 KiB. */
   bytes(value: Uint8Array): void {
     this.#room(value.length);

@@ -18,32 +18,116 @@ import {
   XATTR_USER_WHITEOUT,
   XATTR_USER_WHITEOUTS,
 } from '../../runtime/format/composefs.ts';
-import { EROFS_XATTR_FILTER_SEED, EROFS_XATTR_PREFIXES } from '../../runtime/format/erofs.ts';
-import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
+import { EROFS_XATTR_FILTER_SEED, EROFS_XATTR_PREFIXES, ErofsXattrEntry } from '../../runtime/format/erofs.ts';
+import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { xxh32 } from '../../runtime/format/xxh32.ts';
 import { bytesOf, byteString, type ByteString } from './byte-string.ts';
+import type { ImageSink } from './image-sink.ts';
 import { isRegular, type TreeNode, type Xattr } from './tree.ts';
 
 /** One distinct attribute of an image, with how often it is used and where it ended up. */
-export class ImageXattr {
+export abstract class ImageXattr {
   readonly name: ByteString;
-  readonly value: ByteString;
   /** Prefix index and the rest of the name, as the entry stores them. */
   readonly index: number;
   readonly suffix: ByteString;
-  /** Bytes of the entry with its padding. */
-  readonly size: number;
+  readonly valueSize: number;
   uses = 0;
   /** Byte offset in the table of shared attributes, or -1. */
   sharedAt = -1;
 
-  constructor(name: ByteString, value: ByteString) {
+  constructor(name: ByteString, index: number, suffix: ByteString, valueSize: number) {
     this.name = name;
-    this.value = value;
-    const [index, prefixLength] = splitPrefix(name);
     this.index = index;
-    this.suffix = prefixLength === 0 ? name : (name.slice(prefixLength) as ByteString);
-    this.size = (4 + this.suffix.length + value.length + 3) & ~3;
+    this.suffix = suffix;
+    this.valueSize = valueSize;
+  }
+
+  /** Bytes of the entry with its padding. */
+  get size(): number {
+    return (ErofsXattrEntry.size + this.suffix.length + this.valueSize + 3) & ~3;
+  }
+
+  abstract get value(): ByteString;
+  abstract writeValue(sink: ImageSink): void;
+}
+
+/** An attribute that came from the source, or one of the few that mark whiteouts and the root. */
+class PlainXattr extends ImageXattr {
+  readonly value: ByteString;
+
+  constructor(name: ByteString, value: ByteString) {
+    const [index, prefixLength] = splitPrefix(name);
+    super(name, index, name.slice(prefixLength) as ByteString, value.length);
+    this.value = value;
+  }
+
+  writeValue(sink: ImageSink): void {
+    sink.string(this.value);
+  }
+}
+
+const METACOPY = XATTR_METACOPY as ByteString;
+const REDIRECT = XATTR_REDIRECT as ByteString;
+const TRUSTED_INDEX = 4;
+const METACOPY_SUFFIX = METACOPY.slice('trusted.'.length) as ByteString;
+const REDIRECT_SUFFIX = REDIRECT.slice('trusted.'.length) as ByteString;
+const METACOPY_HEADS = {
+  sha256: metacopyHead('sha256'),
+  sha512: metacopyHead('sha512'),
+} as const;
+
+function metacopyHead(algorithm: VerityAlgorithm): ByteString {
+  const { id, digestSize } = VERITY_ALGORITHMS[algorithm];
+  return byteString(
+    OverlayMetacopy.encode({ len: OverlayMetacopy.size + digestSize, digest_algo: id }),
+  );
+}
+
+/** `trusted.overlay.metacopy`: the record with the digest the object must have, or nothing. */
+class MetacopyXattr extends ImageXattr {
+  readonly #digest: string;
+  /** The redirect to the object of that digest in a plain object store, which nearly every user of this one has. */
+  redirect: RedirectXattr | undefined;
+
+  constructor(digest: string) {
+    const size = digest === '' ? 0 : OverlayMetacopy.size + digest.length / 2;
+    super(METACOPY, TRUSTED_INDEX, METACOPY_SUFFIX, size);
+    this.#digest = digest;
+  }
+
+  get #head(): ByteString {
+    return METACOPY_HEADS[this.#digest.length === 128 ? 'sha512' : 'sha256'];
+  }
+
+  get value(): ByteString {
+    if (this.#digest === '') return '' as ByteString;
+    return `${this.#head}${byteString(Buffer.from(this.#digest, 'hex'))}` as ByteString;
+  }
+
+  writeValue(sink: ImageSink): void {
+    if (this.#digest === '') return;
+    sink.string(this.#head);
+    sink.hex(this.#digest);
+  }
+}
+
+/** `trusted.overlay.redirect`: where the object is below the object store. */
+class RedirectXattr extends ImageXattr {
+  readonly #payload: ByteString;
+
+  constructor(payload: ByteString) {
+    super(REDIRECT, TRUSTED_INDEX, REDIRECT_SUFFIX, 1 + payload.length);
+    this.#payload = payload;
+  }
+
+  get value(): ByteString {
+    return `/${this.#payload}` as ByteString;
+  }
+
+  writeValue(sink: ImageSink): void {
+    sink.u8(0x2f);
+    sink.string(this.#payload);
   }
 }
 
@@ -54,9 +138,6 @@ function splitPrefix(name: ByteString): [index: number, prefixLength: number] {
   return [0, 0];
 }
 
-const EMPTY = '' as ByteString;
-const METACOPY = XATTR_METACOPY as ByteString;
-const REDIRECT = XATTR_REDIRECT as ByteString;
 const NONE: readonly ImageXattr[] = [];
 
 /** Makes and counts the attributes of one image. */
@@ -64,8 +145,9 @@ export class ImageXattrs {
   readonly #byName = new Map<ByteString, Map<ByteString, ImageXattr>>();
   /** The same, keyed by what the source handed over, so that most look-ups cost one probe. */
   readonly #bySource = new Map<Xattr, ImageXattr>();
-  readonly #byDigest = new Map<string, ImageXattr>();
-  readonly #byPayload = new Map<ByteString, ImageXattr>();
+  readonly #byDigest = new Map<string, MetacopyXattr>();
+  /** Redirects to anything but an object by its digest. */
+  readonly #byPayload = new Map<ByteString, RedirectXattr>();
   readonly #filterBits = new Map<ByteString, number>();
 
   /** The attributes of an entry in order of their names, each counted once. */
@@ -76,8 +158,9 @@ export class ImageXattrs {
     const result: ImageXattr[] = [];
     for (const xattr of source) result.push(this.#ofSource(xattr));
     if (external) {
-      result.push(this.#metacopy(node.digest));
-      if (node.payload !== undefined) result.push(this.#redirect(node.payload));
+      const metacopy = this.#metacopy(node.digest ?? '');
+      result.push(metacopy);
+      if (node.payload !== undefined) result.push(this.#redirect(node.payload, metacopy, node.digest));
       if (source.length > 0) result.sort(compareNames);
     }
     for (const xattr of result) xattr.uses++;
@@ -120,7 +203,10 @@ export class ImageXattrs {
   shared(): ImageXattr[] {
     const result: ImageXattr[] = [];
     for (const byValue of this.#byName.values()) collectShared(byValue.values(), result);
-    collectShared(this.#byDigest.values(), result);
+    for (const metacopy of this.#byDigest.values()) {
+      if (metacopy.uses > 1) result.push(metacopy);
+      if (metacopy.redirect !== undefined && metacopy.redirect.uses > 1) result.push(metacopy.redirect);
+    }
     collectShared(this.#byPayload.values(), result);
     return result.sort(compareForSharedTable);
   }
@@ -148,29 +234,48 @@ export class ImageXattrs {
     let byValue = this.#byName.get(name);
     if (byValue === undefined) this.#byName.set(name, (byValue = new Map()));
     let result = byValue.get(value);
-    if (result === undefined) byValue.set(value, (result = new ImageXattr(name, value)));
+    if (result === undefined) byValue.set(value, (result = new PlainXattr(name, value)));
     return result;
   }
 
   // No source attribute can have these two names: #ofSource escapes them. So they need no common table.
-  #metacopy(digest: string | undefined): ImageXattr {
-    const key = digest ?? '';
-    let result = this.#byDigest.get(key);
-    if (result === undefined) {
-      result = new ImageXattr(METACOPY, digest === undefined ? EMPTY : metacopyValue(digest));
-      this.#byDigest.set(key, result);
-    }
+  #metacopy(digest: string): MetacopyXattr {
+    let result = this.#byDigest.get(digest);
+    if (result === undefined) this.#byDigest.set(digest, (result = new MetacopyXattr(digest)));
     return result;
   }
 
-  #redirect(payload: ByteString): ImageXattr {
-    let result = this.#byPayload.get(payload);
-    if (result === undefined) {
-      result = new ImageXattr(REDIRECT, `/${payload}` as ByteString);
-      this.#byPayload.set(payload, result);
+  /** `metacopy` and `digest` are of the same file; mostly the payload is that digest's object path. */
+  #redirect(
+    payload: ByteString,
+    metacopy: MetacopyXattr,
+    digest: string | undefined,
+  ): RedirectXattr {
+    if (digest !== undefined && isObjectPath(payload, digest)) {
+      return (metacopy.redirect ??= new RedirectXattr(payload));
     }
+    const other = digestOfPayload(payload);
+    if (other !== undefined) return (this.#metacopy(other).redirect ??= new RedirectXattr(payload));
+    let result = this.#byPayload.get(payload);
+    if (result === undefined) this.#byPayload.set(payload, (result = new RedirectXattr(payload)));
     return result;
   }
+}
+
+/** Whether a payload is `ab/cdef…` of the digest `abcdef…`. */
+function isObjectPath(payload: ByteString, digest: string): boolean {
+  return (
+    payload.length === digest.length + 1 &&
+    payload.charCodeAt(2) === 0x2f &&
+    payload.slice(0, 2) === digest.slice(0, 2) &&
+    payload.slice(3) === digest.slice(2)
+  );
+}
+
+/** The digest whose object path a payload is, if it is one. */
+function digestOfPayload(payload: ByteString): string | undefined {
+  const match = /^([0-9a-f]{2})\/([0-9a-f]{62}|[0-9a-f]{126})$/.exec(payload);
+  return match === null ? undefined : `${match[1]}${match[2]}`;
 }
 
 function collectShared(xattrs: Iterable<ImageXattr>, into: ImageXattr[]): void {
@@ -182,17 +287,6 @@ function escapeName(name: ByteString): ByteString {
   return (XATTR_OVERLAY_ESCAPE_PREFIX + name.slice(XATTR_OVERLAY_PREFIX.length)) as ByteString;
 }
 
-/** The metacopy record with its digest: 36 bytes for SHA-256, 68 for SHA-512. */
-function metacopyValue(digest: string): ByteString {
-  const bytes = Buffer.from(digest, 'hex');
-  const algorithm = bytes.length === 64 ? VERITY_ALGORITHMS.sha512 : VERITY_ALGORITHMS.sha256;
-  const len = OverlayMetacopy.size + bytes.length;
-  const value = new Uint8Array(len);
-  OverlayMetacopy.encode({ len, digest_algo: algorithm.id }, value);
-  value.set(bytes, OverlayMetacopy.size);
-  return byteString(value);
-}
-
 function compareNames(a: ImageXattr, b: ImageXattr): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
@@ -200,6 +294,8 @@ function compareNames(a: ImageXattr, b: ImageXattr): number {
 /** Descending by name, then by length of the value, then by value: the order mkcomposefs's table has. */
 function compareForSharedTable(a: ImageXattr, b: ImageXattr): number {
   if (a.name !== b.name) return a.name < b.name ? 1 : -1;
-  if (a.value.length !== b.value.length) return b.value.length - a.value.length;
-  return a.value < b.value ? 1 : a.value > b.value ? -1 : 0;
+  if (a.valueSize !== b.valueSize) return b.valueSize - a.valueSize;
+  const left = a.value;
+  const right = b.value;
+  return left < right ? 1 : left > right ? -1 : 0;
 }

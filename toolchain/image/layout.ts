@@ -48,6 +48,8 @@ const TAIL_MAX = EROFS_BLOCK_SIZE / 2;
 const COMPACT_ID_MAX = 0xffff;
 const COMPACT_SIZE_MAX = 0xffffffff;
 const STUBS = 256;
+/** Files up to here have one chunk; larger ones have chunks of this size. */
+const CHUNK_SIZE_MAX = 2 ** EROFS_CHUNK_BITS_MAX;
 
 /** A complete plan of an image; `write.ts` turns it into bytes. */
 export interface ImageLayout {
@@ -276,7 +278,7 @@ function isOwnDirectory(child: TreeNode): boolean {
 
 function measureRegular(columns: InodeColumns, inode: number, node: TreeNode): void {
   if (node.content === undefined) {
-    const chunks = Math.ceil(node.size / 2 ** chunkBits(node.size));
+    const chunks = Math.ceil(node.size / CHUNK_SIZE_MAX);
     if (chunks > CHUNKS_MAX) {
       throw new ColdsealError(
         'FORMAT_TREE_FILE_SIZE',

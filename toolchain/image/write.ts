@@ -240,10 +240,10 @@ class ImageWriter {
     const sink = this.#sink;
     sink.u8(xattr.suffix.length);
     sink.u8(xattr.index);
-    sink.u16(xattr.value.length);
+    sink.u16(xattr.valueSize);
     sink.string(xattr.suffix);
-    sink.string(xattr.value);
-    sink.fill(0, xattr.size - 4 - xattr.suffix.length - xattr.value.length);
+    xattr.writeValue(sink);
+    sink.fill(0, xattr.size - 4 - xattr.suffix.length - xattr.valueSize);
   }
 
   #writeTail(inode: number, node: TreeNode): void {
