@@ -18,7 +18,8 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
   const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes.length; i++)
+    bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;
 }
 
@@ -68,7 +69,10 @@ export function alignUp(value: number, step: number): number {
 export function toSafeNumber(value: bigint, label: string, code: ErrorCode): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number)) {
-    throw new ColdsealError(code, `Cannot use ${label} ${value}: expected at most ${Number.MAX_SAFE_INTEGER}`);
+    throw new ColdsealError(
+      code,
+      `Cannot use ${label} ${value}: expected at most ${Number.MAX_SAFE_INTEGER}`,
+    );
   }
   return number;
 }

@@ -63,73 +63,88 @@ export const EROFS_XATTR_FILTER_SEED = 0x25bbe08f;
 export const EROFS_XATTR_FILTER_DEFAULT = 0xffffffff;
 
 /** The superblock, at byte 1024. */
-export const ErofsSuperblock = struct('EROFS superblock', 128, `${SOURCE}, struct erofs_super_block`, {
-  magic: [0x00, magic(EROFS_SUPER_MAGIC, 'identifies an EROFS image')],
-  checksum: [0x04, u32('crc32c of the superblock; 0 and unchecked in composefs')],
-  feature_compat: [0x08, u32('MTIME 0x2, XATTR_FILTER 0x4')],
-  blkszbits: [0x0c, u8('log2 of the block size: 12')],
-  sb_extslots: [0x0d, u8('extension slots: 0')],
-  root_nid: [0x0e, u16('nid of the root directory')],
+export const ErofsSuperblock = struct(
+  'EROFS superblock',
+  128,
+  `${SOURCE}, struct erofs_super_block`,
+  {
+    magic: [0x00, magic(EROFS_SUPER_MAGIC, 'identifies an EROFS image')],
+    checksum: [0x04, u32('crc32c of the superblock; 0 and unchecked in composefs')],
+    feature_compat: [0x08, u32('MTIME 0x2, XATTR_FILTER 0x4')],
+    blkszbits: [0x0c, u8('log2 of the block size: 12')],
+    sb_extslots: [0x0d, u8('extension slots: 0')],
+    root_nid: [0x0e, u16('nid of the root directory')],
 
-  inos: [0x10, u64('number of inodes')],
-  build_time: [0x18, i64('seconds of every compact inode: the least mtime')],
+    inos: [0x10, u64('number of inodes')],
+    build_time: [0x18, i64('seconds of every compact inode: the least mtime')],
 
-  build_time_nsec: [0x20, u32('nanoseconds that go with build_time')],
-  blocks: [0x24, u32('size of the image in blocks')],
-  meta_blkaddr: [0x28, u32('block where nids count from: 0')],
-  xattr_blkaddr: [0x2c, u32('block where shared xattr ids count from')],
+    build_time_nsec: [0x20, u32('nanoseconds that go with build_time')],
+    blocks: [0x24, u32('size of the image in blocks')],
+    meta_blkaddr: [0x28, u32('block where nids count from: 0')],
+    xattr_blkaddr: [0x2c, u32('block where shared xattr ids count from')],
 
-  uuid: [0x30, byteArray(16, 'volume UUID: zero')],
-  volume_name: [0x40, byteArray(16, 'volume label: zero')],
+    uuid: [0x30, byteArray(16, 'volume UUID: zero')],
+    volume_name: [0x40, byteArray(16, 'volume label: zero')],
 
-  feature_incompat: [0x50, u32('0, even though chunk-based inodes are used')],
-  available_compr_algs: [0x54, u16('compression algorithms: 0')],
-  extra_devices: [0x56, u16('additional devices: 0')],
-  devt_slotoff: [0x58, u16('start of the device table: 0')],
-  dirblkbits: [0x5a, u8('directory block size beyond the block size: 0')],
-  xattr_prefix_count: [0x5b, u8('long xattr prefixes: 0')],
-  xattr_prefix_start: [0x5c, u32('start of the long xattr prefixes: 0')],
+    feature_incompat: [0x50, u32('0, even though chunk-based inodes are used')],
+    available_compr_algs: [0x54, u16('compression algorithms: 0')],
+    extra_devices: [0x56, u16('additional devices: 0')],
+    devt_slotoff: [0x58, u16('start of the device table: 0')],
+    dirblkbits: [0x5a, u8('directory block size beyond the block size: 0')],
+    xattr_prefix_count: [0x5b, u8('long xattr prefixes: 0')],
+    xattr_prefix_start: [0x5c, u32('start of the long xattr prefixes: 0')],
 
-  packed_nid: [0x60, u64('special packed inode: 0')],
-  xattr_filter_reserved: [0x68, u8('a non-zero value turns the name filter off: 0')],
-  reserved2: [0x69, zeros(23)],
-});
+    packed_nid: [0x60, u64('special packed inode: 0')],
+    xattr_filter_reserved: [0x68, u8('a non-zero value turns the name filter off: 0')],
+    reserved2: [0x69, zeros(23)],
+  },
+);
 
 /** The 32-byte inode, used when every value fits (docs/format.md, compact or extended). */
-export const ErofsInodeCompact = struct('EROFS compact inode', 32, `${SOURCE}, struct erofs_inode_compact`, {
-  i_format: [0x00, u16('bit 0: extended; bits 1..3: data layout')],
-  i_xattr_icount: [0x02, u16('0, or (bytes of the xattr area - 12) / 4 + 1')],
-  i_mode: [0x04, u16('file type and permissions')],
-  i_nlink: [0x06, u16('link count')],
-  i_size: [0x08, u32('size in bytes')],
-  i_reserved: [0x0c, u32('zero; an mtime delta for kernels from 6.15')],
+export const ErofsInodeCompact = struct(
+  'EROFS compact inode',
+  32,
+  `${SOURCE}, struct erofs_inode_compact`,
+  {
+    i_format: [0x00, u16('bit 0: extended; bits 1..3: data layout')],
+    i_xattr_icount: [0x02, u16('0, or (bytes of the xattr area - 12) / 4 + 1')],
+    i_mode: [0x04, u16('file type and permissions')],
+    i_nlink: [0x06, u16('link count')],
+    i_size: [0x08, u32('size in bytes')],
+    i_reserved: [0x0c, u32('zero; an mtime delta for kernels from 6.15')],
 
-  i_u: [0x10, u32('first data block, device number, or chunk format')],
-  i_ino: [0x14, u32('inode number for 32-bit stat')],
-  i_uid: [0x18, u16('owner')],
-  i_gid: [0x1a, u16('group')],
-  i_reserved2: [0x1c, zeros(4)],
-});
+    i_u: [0x10, u32('first data block, device number, or chunk format')],
+    i_ino: [0x14, u32('inode number for 32-bit stat')],
+    i_uid: [0x18, u16('owner')],
+    i_gid: [0x1a, u16('group')],
+    i_reserved2: [0x1c, zeros(4)],
+  },
+);
 
 /** The 64-byte inode. */
-export const ErofsInodeExtended = struct('EROFS extended inode', 64, `${SOURCE}, struct erofs_inode_extended`, {
-  i_format: [0x00, u16('bit 0: extended; bits 1..3: data layout')],
-  i_xattr_icount: [0x02, u16('0, or (bytes of the xattr area - 12) / 4 + 1')],
-  i_mode: [0x04, u16('file type and permissions')],
-  i_reserved: [0x06, zeros(2)],
-  i_size: [0x08, u64('size in bytes')],
+export const ErofsInodeExtended = struct(
+  'EROFS extended inode',
+  64,
+  `${SOURCE}, struct erofs_inode_extended`,
+  {
+    i_format: [0x00, u16('bit 0: extended; bits 1..3: data layout')],
+    i_xattr_icount: [0x02, u16('0, or (bytes of the xattr area - 12) / 4 + 1')],
+    i_mode: [0x04, u16('file type and permissions')],
+    i_reserved: [0x06, zeros(2)],
+    i_size: [0x08, u64('size in bytes')],
 
-  i_u: [0x10, u32('first data block, device number, or chunk format')],
-  i_ino: [0x14, u32('inode number for 32-bit stat')],
-  i_uid: [0x18, u32('owner')],
-  i_gid: [0x1c, u32('group')],
+    i_u: [0x10, u32('first data block, device number, or chunk format')],
+    i_ino: [0x14, u32('inode number for 32-bit stat')],
+    i_uid: [0x18, u32('owner')],
+    i_gid: [0x1c, u32('group')],
 
-  i_mtime: [0x20, i64('modification time, seconds')],
-  i_mtime_nsec: [0x28, u32('modification time, nanoseconds')],
-  i_nlink: [0x2c, u32('link count')],
+    i_mtime: [0x20, i64('modification time, seconds')],
+    i_mtime_nsec: [0x28, u32('modification time, nanoseconds')],
+    i_nlink: [0x2c, u32('link count')],
 
-  i_reserved2: [0x30, zeros(16)],
-});
+    i_reserved2: [0x30, zeros(16)],
+  },
+);
 
 /** A directory entry; the names follow the array of entries in the same block. */
 export const ErofsDirent = struct('EROFS directory entry', 12, `${SOURCE}, struct erofs_dirent`, {
@@ -152,8 +167,13 @@ export const ErofsXattrIbodyHeader = struct(
 );
 
 /** An xattr entry; name suffix and value follow, then padding to 4 bytes. */
-export const ErofsXattrEntry = struct('EROFS xattr entry', 4, `${SOURCE}, struct erofs_xattr_entry`, {
-  e_name_len: [0x00, u8('length of the name without its prefix')],
-  e_name_index: [0x01, u8('prefix index, 0 for none')],
-  e_value_size: [0x02, u16('length of the value')],
-});
+export const ErofsXattrEntry = struct(
+  'EROFS xattr entry',
+  4,
+  `${SOURCE}, struct erofs_xattr_entry`,
+  {
+    e_name_len: [0x00, u8('length of the name without its prefix')],
+    e_name_index: [0x01, u8('prefix index, 0 for none')],
+    e_value_size: [0x02, u16('length of the value')],
+  },
+);

@@ -43,7 +43,10 @@ export const FsverityDescriptor = struct(
     sig_size: [0x04, always32(0, 'no built-in signature')],
     data_size: [0x08, u64('size of the file')],
 
-    root_hash: [0x10, byteArray(64, 'root of the Merkle tree, zero padded; all zero for an empty file')],
+    root_hash: [
+      0x10,
+      byteArray(64, 'root of the Merkle tree, zero padded; all zero for an empty file'),
+    ],
     salt: [0x50, zeros(32, 'salt: zero')],
     reserved: [0x70, zeros(144)],
   },

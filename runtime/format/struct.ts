@@ -77,7 +77,8 @@ export function struct<const F extends FieldTable>(
     source,
     fields,
     at: at as Struct<F>['at'],
-    decode: (bytes, offset = 0) => decodeRecord(name, size, entries, bytes, offset) as RecordValue<F>,
+    decode: (bytes, offset = 0) =>
+      decodeRecord(name, size, entries, bytes, offset) as RecordValue<F>,
     encode: (value, into = new Uint8Array(size), offset = 0) => {
       encodeRecord(name, size, entries, value as Record<string, unknown>, into, offset);
       return into;
@@ -85,13 +86,19 @@ export function struct<const F extends FieldTable>(
   };
 }
 
-function proveLayout(name: string, size: number, entries: [string, readonly [number, AnyCodec]][]): void {
+function proveLayout(
+  name: string,
+  size: number,
+  entries: [string, readonly [number, AnyCodec]][],
+): void {
   let expected = 0;
   for (const [field, [offset, codec]] of entries) {
-    if (offset !== expected) throw new Error(`${name}.${field}: at ${offset}, expected ${expected}`);
+    if (offset !== expected)
+      throw new Error(`${name}.${field}: at ${offset}, expected ${expected}`);
     expected += codec.size;
   }
-  if (expected !== size) throw new Error(`${name}: fields cover ${expected} bytes, expected ${size}`);
+  if (expected !== size)
+    throw new Error(`${name}: fields cover ${expected} bytes, expected ${size}`);
 }
 
 function decodeRecord(
@@ -130,14 +137,17 @@ function encodeRecord(
   into: Uint8Array,
   offset: number,
 ): void {
-  if (offset < 0 || offset + size > into.length) throw new RangeError(`${name} does not fit at ${offset}`);
+  if (offset < 0 || offset + size > into.length)
+    throw new RangeError(`${name} does not fit at ${offset}`);
   const view = new DataView(into.buffer, into.byteOffset + offset, size);
   for (const [field, [at, codec]] of entries) {
     const input = codec.implicit === true ? undefined : value[field];
     try {
       codec.write(view, at, input);
     } catch (error) {
-      throw new RangeError(`Cannot write ${name}.${field}: ${(error as Error).message}`, { cause: error });
+      throw new RangeError(`Cannot write ${name}.${field}: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -185,7 +195,8 @@ export function u64(doc: string): Codec<bigint> {
     doc,
     read: (view, at) => ({ value: view.getBigUint64(at, true) }),
     write: (view, at, value) => {
-      if (BigInt.asUintN(64, value) !== value) throw new RangeError(`expected 64 unsigned bits, got ${value}`);
+      if (BigInt.asUintN(64, value) !== value)
+        throw new RangeError(`expected 64 unsigned bits, got ${value}`);
       view.setBigUint64(at, value, true);
     },
   };
@@ -199,7 +210,8 @@ export function i64(doc: string): Codec<bigint> {
     doc,
     read: (view, at) => ({ value: view.getBigInt64(at, true) }),
     write: (view, at, value) => {
-      if (BigInt.asIntN(64, value) !== value) throw new RangeError(`expected 64 signed bits, got ${value}`);
+      if (BigInt.asIntN(64, value) !== value)
+        throw new RangeError(`expected 64 signed bits, got ${value}`);
       view.setBigInt64(at, value, true);
     },
   };
@@ -211,9 +223,12 @@ export function byteArray(size: number, doc: string): Codec<Uint8Array> {
     size,
     type: `bytes[${size}]`,
     doc,
-    read: (view, at) => ({ value: new Uint8Array(view.buffer, view.byteOffset + at, size).slice() }),
+    read: (view, at) => ({
+      value: new Uint8Array(view.buffer, view.byteOffset + at, size).slice(),
+    }),
     write: (view, at, value) => {
-      if (value.length !== size) throw new RangeError(`expected ${size} bytes, got ${value.length}`);
+      if (value.length !== size)
+        throw new RangeError(`expected ${size} bytes, got ${value.length}`);
       new Uint8Array(view.buffer, view.byteOffset + at, size).set(value);
     },
   };
@@ -235,13 +250,17 @@ function constantInteger(size: 1 | 2 | 4, expected: number, doc: string): Codec<
 }
 
 /** A 32-bit magic number: checked on reading, written by itself. */
-export const magic = (expected: number, doc: string): Codec<undefined> => constantInteger(4, expected, doc);
+export const magic = (expected: number, doc: string): Codec<undefined> =>
+  constantInteger(4, expected, doc);
 /** An 8-bit field with one legal value. */
-export const always8 = (expected: number, doc: string): Codec<undefined> => constantInteger(1, expected, doc);
+export const always8 = (expected: number, doc: string): Codec<undefined> =>
+  constantInteger(1, expected, doc);
 /** A 16-bit field with one legal value. */
-export const always16 = (expected: number, doc: string): Codec<undefined> => constantInteger(2, expected, doc);
+export const always16 = (expected: number, doc: string): Codec<undefined> =>
+  constantInteger(2, expected, doc);
 /** A 32-bit field with one legal value. */
-export const always32 = (expected: number, doc: string): Codec<undefined> => constantInteger(4, expected, doc);
+export const always32 = (expected: number, doc: string): Codec<undefined> =>
+  constantInteger(4, expected, doc);
 
 /** Reserved bytes: written as zero, refused when they are not, so that they stay usable later. */
 export function zeros(size: number, doc = 'reserved, zero'): Codec<undefined> {
@@ -253,7 +272,8 @@ export function zeros(size: number, doc = 'reserved, zero'): Codec<undefined> {
     read: (view, at) => {
       for (let i = 0; i < size; i++) {
         const byte = view.getUint8(at + i);
-        if (byte !== 0) return { problem: `has 0x${byte.toString(16)} at byte ${at + i}, expected zero` };
+        if (byte !== 0)
+          return { problem: `has 0x${byte.toString(16)} at byte ${at + i}, expected zero` };
       }
       return { value: undefined };
     },

@@ -39,7 +39,10 @@ export function xxh32(bytes: Uint8Array, seed: number): number {
       lane4 = round(lane4, readU32(bytes, at + 12));
     }
     hash =
-      (rotateLeft(lane1, 1) + rotateLeft(lane2, 7) + rotateLeft(lane3, 12) + rotateLeft(lane4, 18)) |
+      (rotateLeft(lane1, 1) +
+        rotateLeft(lane2, 7) +
+        rotateLeft(lane3, 12) +
+        rotateLeft(lane4, 18)) |
       0;
   } else {
     hash = (seed + PRIME5) | 0;

@@ -7,6 +7,7 @@
  */
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import { imageBuild } from '../commands/image-build.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import type { Style } from './color.ts';
@@ -15,7 +16,7 @@ import { parseFlag, type Command, type OptionSpec } from './command.ts';
 import { PERSONALITIES } from './personalities.ts';
 
 /** Every command, in the order help shows them. */
-export const COMMANDS: readonly Command[] = [keysInit, keysShow];
+export const COMMANDS: readonly Command[] = [imageBuild, keysInit, keysShow];
 
 /** What a command line asks for. */
 export type Request =

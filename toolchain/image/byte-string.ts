@@ -11,7 +11,9 @@ export type ByteString = string & { readonly __bytes: unique symbol };
 
 /** The byte string of some bytes. */
 export function byteString(bytes: Uint8Array, from = 0, to: number = bytes.length): ByteString {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1') as ByteString;
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString(
+    'latin1',
+  ) as ByteString;
 }
 
 /** The byte string of text: its UTF-8 bytes. */

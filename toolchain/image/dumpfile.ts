@@ -67,7 +67,7 @@ const NSEC_PER_SEC = 1_000_000_000;
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): TreeNode {
   const parser = new DumpParser(options.lenient === true);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let from = 0; from < buffer.length; ) {
+  for (let from = 0; from < buffer.length;) {
     let to = buffer.length;
     if (to - from > PIECE_SIZE) {
       const newline = buffer.indexOf(0x0a, from + PIECE_SIZE);
@@ -136,9 +136,13 @@ class DumpParser {
   finish(): TreeNode {
     const root = this.#root;
     if (root === undefined) {
-      throw new ColdsealError('FORMAT_DUMP_NO_ROOT', 'Cannot read dump: it has no line for the root directory', {
-        hint: 'a dump begins with a line for the path /',
-      });
+      throw new ColdsealError(
+        'FORMAT_DUMP_NO_ROOT',
+        'Cannot read dump: it has no line for the root directory',
+        {
+          hint: 'a dump begins with a line for the path /',
+        },
+      );
     }
     for (const [path, directory] of this.#directories) this.#finishDirectory(path, directory);
     for (const link of this.#hardlinks) this.#resolveHardlink(link);
@@ -196,7 +200,8 @@ class DumpParser {
           `the line ends after ${field + 1} fields, expected ${FIELDS.length}: ${FIELDS.join(' ')}`,
         );
       }
-      if (to === from) this.#failField(field, 'FORMAT_DUMP_FIELDS', 'is empty, expected a value or -');
+      if (to === from)
+        this.#failField(field, 'FORMAT_DUMP_FIELDS', 'is empty, expected a value or -');
       this.#spans[2 * field] = from;
       this.#spans[2 * field + 1] = to;
       from = to + 1;
@@ -276,7 +281,8 @@ class DumpParser {
     const from = this.#spans[14]!;
     const to = this.#spans[15]!;
     const dot = this.#text.indexOf('.', from);
-    if (dot < 0 || dot >= to) this.#failField(7, 'FORMAT_DUMP_MTIME', 'has no dot, expected SEC.NSEC');
+    if (dot < 0 || dot >= to)
+      this.#failField(7, 'FORMAT_DUMP_MTIME', 'has no dot, expected SEC.NSEC');
     const negative = this.#text.charCodeAt(from) === 0x2d;
     let sec = parseUnsigned(this.#text, negative ? from + 1 : from, dot, 10);
     let nsec = parseUnsigned(this.#text, dot + 1, to, 10);
@@ -290,7 +296,11 @@ class DumpParser {
       return this.#failField(7, 'FORMAT_DUMP_MTIME', 'is not SEC.NSEC of two decimal integers');
     }
     if (!this.#lenient && nsec >= NSEC_PER_SEC) {
-      this.#failField(7, 'FORMAT_DUMP_MTIME', `has ${nsec} nanoseconds, expected at most 999999999`);
+      this.#failField(
+        7,
+        'FORMAT_DUMP_MTIME',
+        `has ${nsec} nanoseconds, expected at most 999999999`,
+      );
     }
     node.mtimeSec = negative && sec !== 0 ? -sec : sec;
     node.mtimeNsec = Number(nsec);
@@ -306,7 +316,11 @@ class DumpParser {
       if (!this.#lenient) {
         for (const field of [8, 9, 10]) {
           if (!this.#isUnset(field)) {
-            this.#failField(field, 'FORMAT_DUMP_PAYLOAD', 'is set, expected - on an entry without data');
+            this.#failField(
+              field,
+              'FORMAT_DUMP_PAYLOAD',
+              'is set, expected - on an entry without data',
+            );
           }
         }
       }
@@ -316,7 +330,11 @@ class DumpParser {
 
   #readRegular(node: TreeNode, size: number | bigint): void {
     if (size > FILE_SIZE_MAX) {
-      this.#failField(1, 'FORMAT_DUMP_SIZE', `is above ${FILE_SIZE_MAX}, the largest file an image can describe`);
+      this.#failField(
+        1,
+        'FORMAT_DUMP_SIZE',
+        `is above ${FILE_SIZE_MAX}, the largest file an image can describe`,
+      );
     }
     node.size = Number(size);
     if (!this.#isUnset(8)) node.payload = this.#string(8);
@@ -324,7 +342,11 @@ class DumpParser {
     if (this.#isUnset(9)) return;
     const content = this.#unescape(this.#spans[18]!, this.#spans[19]!, 'CONTENT', true);
     if (content.length > INLINE_CONTENT_MAX) {
-      this.#failField(9, 'FORMAT_DUMP_CONTENT', `is ${content.length} bytes, expected at most ${INLINE_CONTENT_MAX}`);
+      this.#failField(
+        9,
+        'FORMAT_DUMP_CONTENT',
+        `is ${content.length} bytes, expected at most ${INLINE_CONTENT_MAX}`,
+      );
     }
     if (content.length !== node.size) {
       this.#failField(1, 'FORMAT_DUMP_SIZE', `is not the length of CONTENT, ${content.length}`);
@@ -333,7 +355,8 @@ class DumpParser {
   }
 
   #readSymlink(node: TreeNode, size: number | bigint): void {
-    if (this.#isUnset(8)) this.#failField(8, 'FORMAT_DUMP_PAYLOAD', 'is unset, expected the target of the symlink');
+    if (this.#isUnset(8))
+      this.#failField(8, 'FORMAT_DUMP_PAYLOAD', 'is unset, expected the target of the symlink');
     const target = this.#string(8);
     if (target.length > SYMLINK_TARGET_MAX) {
       this.#failField(
@@ -349,8 +372,10 @@ class DumpParser {
     if (size !== 0 && size !== target.length) {
       this.#failField(1, 'FORMAT_DUMP_SIZE', `is not the length of the target, ${target.length}`);
     }
-    if (!this.#isUnset(9)) this.#failField(9, 'FORMAT_DUMP_CONTENT', 'is set on a symlink, expected -');
-    if (!this.#isUnset(10)) this.#failField(10, 'FORMAT_DUMP_DIGEST', 'is set on a symlink, expected -');
+    if (!this.#isUnset(9))
+      this.#failField(9, 'FORMAT_DUMP_CONTENT', 'is set on a symlink, expected -');
+    if (!this.#isUnset(10))
+      this.#failField(10, 'FORMAT_DUMP_DIGEST', 'is set on a symlink, expected -');
   }
 
   #digest(): string {
@@ -369,7 +394,7 @@ class DumpParser {
   #xattrs(from: number): readonly Xattr[] {
     const result: Xattr[] = [];
     let total = XATTR_TOTAL_BASE;
-    for (let start = from; start <= this.#lineEnd; ) {
+    for (let start = from; start <= this.#lineEnd;) {
       let end = this.#text.indexOf(' ', start);
       if (end < 0 || end > this.#lineEnd) end = this.#lineEnd;
       const xattr = this.#xattr(start, end);
@@ -392,7 +417,11 @@ class DumpParser {
     if (same < 0) xattrs.push(xattr);
     else if (this.#lenient) xattrs[same] = xattr;
     else {
-      this.#fail('FORMAT_DUMP_XATTR', start, `extended attribute ${showBytes(xattr.name)} is given twice`);
+      this.#fail(
+        'FORMAT_DUMP_XATTR',
+        start,
+        `extended attribute ${showBytes(xattr.name)} is given twice`,
+      );
     }
   }
 
@@ -402,15 +431,27 @@ class DumpParser {
     if (known !== undefined) return known;
     const equals = text.indexOf('=');
     if (equals < 0) {
-      this.#fail('FORMAT_DUMP_XATTR', from, `extended attribute "${showBytes(text as ByteString)}" has no =, expected KEY=VALUE`);
+      this.#fail(
+        'FORMAT_DUMP_XATTR',
+        from,
+        `extended attribute "${showBytes(text as ByteString)}" has no =, expected KEY=VALUE`,
+      );
     }
     const name = this.#unescape(from, from + equals, 'the name of an extended attribute', false);
     const value = this.#unescape(from + equals + 1, to, 'the value of an extended attribute', true);
     if (name.length === 0 || name.length > XATTR_NAME_MAX) {
-      this.#fail('FORMAT_DUMP_XATTR', from, `the name of an extended attribute is ${name.length} bytes, expected 1 to ${XATTR_NAME_MAX}`);
+      this.#fail(
+        'FORMAT_DUMP_XATTR',
+        from,
+        `the name of an extended attribute is ${name.length} bytes, expected 1 to ${XATTR_NAME_MAX}`,
+      );
     }
     if (value.length > XATTR_VALUE_MAX) {
-      this.#fail('FORMAT_DUMP_XATTR', from, `the value of ${showBytes(name)} is ${value.length} bytes, expected at most ${XATTR_VALUE_MAX}`);
+      this.#fail(
+        'FORMAT_DUMP_XATTR',
+        from,
+        `the value of ${showBytes(name)} is ${value.length} bytes, expected at most ${XATTR_VALUE_MAX}`,
+      );
     }
     const xattr = this.#pool.get(name, value);
     this.#xattrsByText.set(text, xattr);
@@ -430,26 +471,44 @@ class DumpParser {
 
   #addRoot(node: TreeNode): void {
     if (this.#root !== undefined) {
-      this.#failField(0, 'FORMAT_DUMP_DUPLICATE', `is already on line ${this.#root.line}, expected each path once`);
+      this.#failField(
+        0,
+        'FORMAT_DUMP_DUPLICATE',
+        `is already on line ${this.#root.line}, expected each path once`,
+      );
     }
-    if (!isDirectory(node)) this.#failField(2, 'FORMAT_DUMP_MODE', 'of the root is not a directory');
+    if (!isDirectory(node))
+      this.#failField(2, 'FORMAT_DUMP_MODE', 'of the root is not a directory');
     this.#root = node;
     this.#directories.set('', node);
   }
 
   #addChild(path: ByteString, slash: number, node: TreeNode): void {
-    if (path.charCodeAt(0) !== 0x2f) this.#failField(0, 'FORMAT_DUMP_PATH', 'does not begin with /');
+    if (path.charCodeAt(0) !== 0x2f)
+      this.#failField(0, 'FORMAT_DUMP_PATH', 'does not begin with /');
     if (node.name === '' || node.name === '.' || node.name === '..') {
-      this.#failField(0, 'FORMAT_DUMP_NAME', `ends in the name "${node.name}", which no entry can have`);
+      this.#failField(
+        0,
+        'FORMAT_DUMP_NAME',
+        `ends in the name "${node.name}", which no entry can have`,
+      );
     }
     if (node.name.length > EROFS_NAME_LEN_MAX) {
-      this.#failField(0, 'FORMAT_DUMP_NAME', `has a name of ${node.name.length} bytes, expected at most ${EROFS_NAME_LEN_MAX}`);
+      this.#failField(
+        0,
+        'FORMAT_DUMP_NAME',
+        `has a name of ${node.name.length} bytes, expected at most ${EROFS_NAME_LEN_MAX}`,
+      );
     }
     const parentPath = path.slice(0, slash);
     if (this.#lastParent === undefined || parentPath !== this.#lastParentPath) {
       const parent = this.#directories.get(parentPath);
       if (parent === undefined) {
-        return this.#failField(0, 'FORMAT_DUMP_PARENT', 'has no parent directory on an earlier line');
+        return this.#failField(
+          0,
+          'FORMAT_DUMP_PARENT',
+          'has no parent directory on an earlier line',
+        );
       }
       this.#lastParent = parent;
       this.#lastParentPath = parentPath;
@@ -457,7 +516,11 @@ class DumpParser {
     this.#lastParent.children!.push(node);
     if (!isDirectory(node)) return;
     if (this.#directories.has(path)) {
-      this.#failField(0, 'FORMAT_DUMP_DUPLICATE', 'is already a directory on an earlier line, expected each path once');
+      this.#failField(
+        0,
+        'FORMAT_DUMP_DUPLICATE',
+        'is already a directory on an earlier line, expected each path once',
+      );
     }
     this.#directories.set(path, node);
   }
@@ -491,7 +554,7 @@ class DumpParser {
     if (children === undefined) return undefined;
     const name = path.slice(slash + 1);
     let low = 0;
-    for (let high = children.length; low < high; ) {
+    for (let high = children.length; low < high;) {
       const middle = (low + high) >>> 1;
       if (children[middle]!.name < name) low = middle + 1;
       else high = middle;
@@ -506,7 +569,12 @@ class DumpParser {
     );
   }
 
-  #failField(field: number, code: ErrorCode, problem: string, details: { hint?: string } = {}): never {
+  #failField(
+    field: number,
+    code: ErrorCode,
+    problem: string,
+    details: { hint?: string } = {},
+  ): never {
     const from = this.#spans[2 * field]!;
     const to = this.#spans[2 * field + 1]!;
     const text = this.#text.slice(from, Math.min(to, from + 60));
@@ -516,6 +584,10 @@ class DumpParser {
 
   #fail(code: ErrorCode, at: number, problem: string, details: { hint?: string } = {}): never {
     const column = at - this.#lineStart + 1;
-    throw new ColdsealError(code, `Cannot read dump line ${this.#line}, column ${column}: ${problem}`, details);
+    throw new ColdsealError(
+      code,
+      `Cannot read dump line ${this.#line}, column ${column}: ${problem}`,
+      details,
+    );
   }
 }

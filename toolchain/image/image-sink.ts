@@ -82,7 +82,7 @@ export class ImageSink {
 
   /** The same byte again and again. */
   fill(value: number, count: number): void {
-    for (let left = count; left > 0; ) {
+    for (let left = count; left > 0;) {
       const step = Math.min(left, EROFS_BLOCK_SIZE);
       this.#room(step);
       if (value !== 0) this.#buffer.fill(value, this.#at, this.#at + step);
@@ -94,7 +94,8 @@ export class ImageSink {
   /** Zeros up to an offset of the image. */
   padTo(position: number): void {
     const count = position - this.position;
-    if (count < 0) throw new Error(`image bytes overlap: at ${this.position}, expected ${position}`);
+    if (count < 0)
+      throw new Error(`image bytes overlap: at ${this.position}, expected ${position}`);
     this.fill(0, count);
   }
 

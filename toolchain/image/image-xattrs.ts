@@ -18,7 +18,11 @@ import {
   XATTR_USER_WHITEOUT,
   XATTR_USER_WHITEOUTS,
 } from '../../runtime/format/composefs.ts';
-import { EROFS_XATTR_FILTER_SEED, EROFS_XATTR_PREFIXES, ErofsXattrEntry } from '../../runtime/format/erofs.ts';
+import {
+  EROFS_XATTR_FILTER_SEED,
+  EROFS_XATTR_PREFIXES,
+  ErofsXattrEntry,
+} from '../../runtime/format/erofs.ts';
 import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { xxh32 } from '../../runtime/format/xxh32.ts';
 import { bytesOf, byteString, type ByteString } from './byte-string.ts';
@@ -160,7 +164,8 @@ export class ImageXattrs {
     if (external) {
       const metacopy = this.#metacopy(node.digest ?? '');
       result.push(metacopy);
-      if (node.payload !== undefined) result.push(this.#redirect(node.payload, metacopy, node.digest));
+      if (node.payload !== undefined)
+        result.push(this.#redirect(node.payload, metacopy, node.digest));
       if (source.length > 0) result.sort(compareNames);
     }
     for (const xattr of result) xattr.uses++;
@@ -182,7 +187,11 @@ export class ImageXattrs {
 
   /** A whiteout inside an image is a regular file with these attributes. */
   withWhiteout(base: readonly ImageXattr[]): readonly ImageXattr[] {
-    return this.withXattr(this.withXattr(base, XATTR_ESCAPED_WHITEOUT, ''), XATTR_USER_WHITEOUT, '');
+    return this.withXattr(
+      this.withXattr(base, XATTR_ESCAPED_WHITEOUT, ''),
+      XATTR_USER_WHITEOUT,
+      '',
+    );
   }
 
   /** A directory that holds whiteouts says so; from format version 1 as an opaque directory of kind `x` too. */
@@ -205,7 +214,8 @@ export class ImageXattrs {
     for (const byValue of this.#byName.values()) collectShared(byValue.values(), result);
     for (const metacopy of this.#byDigest.values()) {
       if (metacopy.uses > 1) result.push(metacopy);
-      if (metacopy.redirect !== undefined && metacopy.redirect.uses > 1) result.push(metacopy.redirect);
+      if (metacopy.redirect !== undefined && metacopy.redirect.uses > 1)
+        result.push(metacopy.redirect);
     }
     collectShared(this.#byPayload.values(), result);
     return result.sort(compareForSharedTable);
@@ -215,7 +225,7 @@ export class ImageXattrs {
   filterBit(xattr: ImageXattr): number {
     let bit = this.#filterBits.get(xattr.name);
     if (bit === undefined) {
-      bit = 1 << xxh32(bytesOf(xattr.suffix), EROFS_XATTR_FILTER_SEED + xattr.index) % 32;
+      bit = 1 << (xxh32(bytesOf(xattr.suffix), EROFS_XATTR_FILTER_SEED + xattr.index) % 32);
       this.#filterBits.set(xattr.name, bit);
     }
     return bit;

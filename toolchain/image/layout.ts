@@ -323,10 +323,7 @@ export function forEachDirent(
   if (dots === 1) visitDot(visit, '..');
 }
 
-function visitDot(
-  visit: (name: ByteString, child: '.' | '..') => void,
-  name: '.' | '..',
-): number {
+function visitDot(visit: (name: ByteString, child: '.' | '..') => void, name: '.' | '..'): number {
   visit(name as string as ByteString, name);
   return name.length;
 }
@@ -390,7 +387,12 @@ function toNextBlock(position: number): number {
 }
 
 /** Bytes to skip so that an inode's tail stays within one block; moves a tail to a data block if it never can. */
-function paddingBefore(columns: InodeColumns, inode: number, position: number, head: number): number {
+function paddingBefore(
+  columns: InodeColumns,
+  inode: number,
+  position: number,
+  head: number,
+): number {
   const tail = columns.tailSize[inode]!;
   if (isSymlink(columns.nodes[inode]!)) {
     const total = head + tail;

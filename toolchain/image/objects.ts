@@ -4,7 +4,7 @@
  * The image passes both gates first, so a path that comes out of here has no empty, `.` or `..` part and can be
  * joined to a directory.
  */
-import { ErofsImage, openImage } from '../../runtime/format/erofs-image.ts';
+import { openImage, type ErofsImage } from '../../runtime/format/erofs-image.ts';
 import { restrictToComposefs } from '../../runtime/format/restrict.ts';
 import type { ByteString } from './byte-string.ts';
 import { readTree } from './read-tree.ts';
@@ -37,10 +37,14 @@ export function objectsOfTree(root: TreeNode): ImageObject[] {
   for (const { node } of walkTree(root)) {
     if (node.hardlink !== undefined || node.payload === undefined || !isRegular(node)) continue;
     const { payload: path, digest, size } = node;
-    const key = `${path}\0${digest ?? ''}\0${size}`;
-    if (!objects.has(key)) objects.set(key, { path, digest, size });
+    const object = { path, digest, size };
+    objects.set(keyOf(object), object);
   }
   return [...objects.values()].sort(compareObjects);
+}
+
+function keyOf({ path, digest, size }: ImageObject): string {
+  return `${path}\0${digest ?? ''}\0${size}`;
 }
 
 function compareObjects(a: ImageObject, b: ImageObject): number {
@@ -52,4 +56,12 @@ function compareObjects(a: ImageObject, b: ImageObject): number {
 /** The distinct paths of some objects, in order. */
 export function objectPaths(objects: readonly ImageObject[]): ByteString[] {
   return [...new Set(objects.map(({ path }) => path))];
+}
+
+/** The objects of several images together, sorted and each once. */
+export function mergeObjects(lists: readonly (readonly ImageObject[])[]): ImageObject[] {
+  if (lists.length === 1) return [...lists[0]!];
+  const objects = new Map<string, ImageObject>();
+  for (const object of lists.flat()) objects.set(keyOf(object), object);
+  return [...objects.values()].sort(compareObjects);
 }

@@ -78,7 +78,7 @@ function readOpenFile(fd: number, job: HashJob, settings: HashSettings): Uint8Ar
     return content;
   }
   const hasher = hasherOf(settings.algorithm);
-  for (let at = 0; at < job.size; ) {
+  for (let at = 0; at < job.size;) {
     const length = readSync(fd, step, 0, Math.min(job.size - at, STEP), at);
     if (length === 0) throw changed(job);
     hasher.update(length === STEP ? step : step.subarray(0, length));

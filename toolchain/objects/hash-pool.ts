@@ -67,7 +67,11 @@ export class HashPool {
 
   /** Waits while so much is queued that more would only take memory. */
   async hasRoom(): Promise<void> {
-    while (this.#queue.length > QUEUE_MAX && this.#workers.length > 0 && this.#failure === undefined) {
+    while (
+      this.#queue.length > QUEUE_MAX &&
+      this.#workers.length > 0 &&
+      this.#failure === undefined
+    ) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     if (this.#failure !== undefined) throw this.#failure;

@@ -1,0 +1,263 @@
+/** `coldseal image build`: a composefs image from a directory or a dump. */
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { defineCommand } from '../cli/command.ts';
+import type { Output } from '../cli/output.ts';
+
+/** What the options of this command come to; also what the drop-in mkcomposefs hands over. */
+interface Request {
+  readonly source: string;
+  readonly image: string | undefined;
+  readonly fromFile: boolean;
+  readonly digestStore: string | undefined;
+  readonly verifyExisting: boolean;
+  readonly useEpoch: boolean;
+  readonly skipDevices: boolean;
+  readonly skipXattrs: boolean;
+  readonly userXattrs: boolean;
+  readonly hardlinks: boolean;
+  readonly inlineMax: number | undefined;
+  readonly threads: number | undefined;
+  readonly printDigest: boolean;
+  readonly printDigestOnly: boolean;
+  readonly force: boolean;
+}
+
+export const imageBuild = defineCommand({
+  name: 'image build',
+  summary: 'Build a composefs image from a directory or a dump',
+  description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger than 64 bytes stay
+outside: the image names each by the fs-verity digest of its content. With --digest-store they are copied into
+an object store, from which the image can be mounted.
+
+SOURCE is a directory, or with --from-file a text in the format of composefs-dump(5), read strictly. - is stdin
+or stdout. The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version sets
+the other one to 0, as with mkcomposefs.`,
+  args: [
+    { name: 'source', help: 'directory, or dump with --from-file; - is stdin' },
+    { name: 'image', help: 'image to write; - is stdout', optional: true },
+  ],
+  options: {
+    fromFile: { flag: '--from-file', help: 'SOURCE is a dump, not a directory' },
+    digestStore: { flag: '--digest-store <dir>', help: 'copy files into this object store' },
+    verifyExisting: {
+      flag: '--verify-existing',
+      help: 'measure objects that are in the store already; replace damaged ones',
+    },
+    useEpoch: { flag: '--use-epoch', help: 'set every modification time to 0' },
+    skipDevices: { flag: '--skip-devices', help: 'leave out character and block devices' },
+    skipXattrs: { flag: '--skip-xattrs', help: 'leave out all extended attributes' },
+    userXattrs: { flag: '--user-xattrs', help: 'keep only extended attributes named user.*' },
+    hardlinks: {
+      flag: '--hardlinks',
+      help: 'keep the names of one file together (mkcomposefs does not)',
+    },
+    inlineMax: {
+      flag: '--inline-max <n>',
+      help: 'store files up to this many bytes in the image (default: 64)',
+      integer: { min: 0, max: 5000 },
+    },
+    hash: {
+      flag: '--hash <algorithm>',
+      help: 'algorithm of the digests',
+      choices: ['sha256', 'sha512'],
+      default: 'sha256',
+    },
+    minVersion: {
+      flag: '--min-version <n>',
+      help: 'least format version',
+      integer: { min: 0, max: 1 },
+    },
+    maxVersion: {
+      flag: '--max-version <n>',
+      help: 'highest format version',
+      integer: { min: 0, max: 1 },
+    },
+    threads: {
+      flag: '--threads <n>',
+      help: 'threads that hash and copy (default: processors)',
+      integer: { min: 1, max: 256 },
+    },
+    printDigest: { flag: '--print-digest', help: "print the image's fs-verity digest" },
+    printDigestOnly: { flag: '--print-digest-only', help: 'print the digest and write no image' },
+    force: { flag: '--force', help: 'replace an IMAGE that exists' },
+  },
+  examples: [
+    {
+      run: 'coldseal image build rootfs rootfs.cfs --digest-store=objects',
+      note: 'Build an image and its object store',
+    },
+    {
+      run: 'coldseal image build --from-file --print-digest-only tree.dump',
+      note: 'Print the digest of the image that a dump describes',
+    },
+  ],
+  async run({ args, options, output }) {
+    const request: Request = { source: args[0], image: args[1], ...options };
+    requireOutput(request);
+    requireUseful(request);
+    const { AtomicFile, refuseExisting } = await import('../objects/atomic-file.ts');
+    if (request.image !== undefined && request.image !== '-' && !request.force) {
+      refuseExisting(request.image);
+    }
+    const { formatVersions } = await import('../image/versions.ts');
+    const { buildImage } = await import('../image/build.ts');
+    const source = await readSource(request, options.hash, output);
+    const versions = formatVersions(options.minVersion, options.maxVersion);
+    const build = { versions, algorithm: options.hash };
+    if (request.image === '-') {
+      const pieces: Uint8Array[] = [];
+      const built = buildImage(source.root, {
+        ...build,
+        consume: (bytes) => pieces.push(bytes.slice()),
+      });
+      for (const piece of pieces) await output.raw(piece);
+      return report(built, request, source, output);
+    }
+    if (request.image === undefined)
+      return report(buildImage(source.root, build), request, source, output);
+    using file = new AtomicFile(request.image, { force: request.force });
+    const built = buildImage(source.root, { ...build, consume: (bytes) => file.write(bytes) });
+    file.commit();
+    return report(built, request, source, output);
+  },
+});
+
+function requireOutput(request: Request): void {
+  if (request.printDigestOnly && request.image !== undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      `Cannot write ${request.image} with --print-digest-only: expected no IMAGE`,
+      { hint: 'use --print-digest to write the image and print its digest' },
+    );
+  }
+  if (!request.printDigestOnly && request.image === undefined) {
+    throw new ColdsealError(
+      'USAGE_MISSING_ARGUMENT',
+      'Cannot build an image: expected the name of IMAGE',
+      {
+        hint: 'give a file name, - for stdout, or --print-digest-only',
+      },
+    );
+  }
+  if (request.printDigest && request.image === '-') {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot print the digest: stdout carries the image',
+      { hint: 'write the image to a file, or run again with --print-digest-only' },
+    );
+  }
+}
+
+/** Options that a dump leaves without effect would only give a false impression. */
+function requireUseful(request: Request): void {
+  if (request.skipXattrs && request.userXattrs) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot use --skip-xattrs and --user-xattrs together: expected at most one',
+    );
+  }
+  if (request.verifyExisting && request.digestStore === undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot use --verify-existing without --digest-store',
+    );
+  }
+  if (!request.fromFile) return;
+  const useless = {
+    '--digest-store': request.digestStore !== undefined,
+    '--use-epoch': request.useEpoch,
+    '--skip-devices': request.skipDevices,
+    '--skip-xattrs': request.skipXattrs,
+    '--user-xattrs': request.userXattrs,
+    '--hardlinks': request.hardlinks,
+    '--inline-max': request.inlineMax !== undefined,
+  };
+  for (const [flag, isGiven] of Object.entries(useless)) {
+    if (!isGiven) continue;
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      `Cannot use ${flag} with --from-file: a dump already says what the image contains`,
+    );
+  }
+}
+
+async function readSource(
+  request: Request,
+  algorithm: 'sha256' | 'sha512',
+  output: Output,
+): Promise<Source> {
+  if (request.fromFile) return readDump(request.source);
+  const { scanDirectory } = await import('../image/scan.ts');
+  const { byteStringOfText } = await import('../image/byte-string.ts');
+  const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
+  const { availableParallelism } = await import('node:os');
+  if (request.digestStore !== undefined)
+    await refuseStoreInSource(request.digestStore, request.source);
+  const progress = output.progress(`reading ${request.source}`, { unit: 'bytes' });
+  const result = await scanDirectory(byteStringOfText(request.source), {
+    algorithm,
+    inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
+    threads: request.threads ?? availableParallelism(),
+    useEpoch: request.useEpoch,
+    skipDevices: request.skipDevices,
+    xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
+    hardlinks: request.hardlinks,
+    store: request.digestStore,
+    verifyExisting: request.verifyExisting,
+    interrupted: output.interrupted,
+    onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
+  });
+  progress.done();
+  return { root: result.root, store: result.store };
+}
+
+/** A store inside the tree would become part of what it is built from. */
+async function refuseStoreInSource(store: string, source: string): Promise<void> {
+  const { isInside } = await import('../objects/atomic-file.ts');
+  if (!isInside(store, source)) return;
+  throw new ColdsealError(
+    'USAGE_STORE_IN_SOURCE',
+    `Cannot use the object store ${store}: it lies inside the source directory ${source}`,
+    { hint: 'put the store beside the source' },
+  );
+}
+
+async function readDump(path: string): Promise<Source> {
+  const { parseDump } = await import('../image/dumpfile.ts');
+  const { readInput } = await import('../image/read-input.ts');
+  return { root: parseDump(readInput(path)), store: undefined };
+}
+
+interface Source {
+  readonly root: import('../image/tree.ts').TreeNode;
+  readonly store: import('../objects/store.ts').StoreSummary | undefined;
+}
+
+function report(
+  built: import('../image/build.ts').BuiltImage,
+  request: Request,
+  source: Source,
+  output: Output,
+): void {
+  if (request.printDigest || request.printDigestOnly) output.line(built.digest);
+  const { digest, size, version, inodeCount } = built;
+  const { store } = source;
+  output.result({
+    image: request.image ?? null,
+    digest,
+    size,
+    version,
+    inodeCount,
+    store: store ?? null,
+  });
+  if (request.image === undefined) return;
+  output.note(
+    `${request.image}: ${inodeCount} inodes, ${size} bytes, format version ${version}, fs-verity ${digest}`,
+  );
+  if (store === undefined) return;
+  const verity = store.verity === 'enabled' ? 'fs-verity enabled' : 'fs-verity not supported there';
+  output.note(
+    `${request.digestStore}: ${store.copied} objects copied (${store.copiedBytes} bytes, ${store.reflinked} shared` +
+      ` blocks), ${store.present} present, ${store.replaced} damaged and replaced; ${verity}`,
+  );
+}

@@ -1,0 +1,37 @@
+/** Getting an image into memory: from a file or from stdin, and through the gates. */
+import { readFileSync } from 'node:fs';
+import { openImage, type ErofsImage } from '../../runtime/format/erofs-image.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { restrictToComposefs } from '../../runtime/format/restrict.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
+
+/** The bytes of a file; `-` is stdin. */
+export function loadBytes(path: string): Uint8Array {
+  try {
+    return readFileSync(path === '-' ? 0 : path);
+  } catch (error) {
+    throw explainSysError(error, `Cannot read image ${path}`);
+  }
+}
+
+/** An image that passed both gates; the error names the file. */
+export function loadImage(path: string): ErofsImage {
+  const bytes = loadBytes(path);
+  try {
+    const image = openImage(bytes);
+    restrictToComposefs(image);
+    return image;
+  } catch (error) {
+    throw inFile(error, path);
+  }
+}
+
+/** A refusal of the format with the file it is about. */
+function inFile(error: unknown, path: string): unknown {
+  if (!(error instanceof ColdsealError)) return error;
+  const { code, hint, message } = error;
+  return new ColdsealError(code, `Cannot use image ${path}: ${message}`, {
+    hint: hint ?? `coldseal image check ${path} lists everything that is wrong`,
+    cause: error,
+  });
+}
