@@ -64,7 +64,7 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
       PATH: `${bin.path}:${process.env['PATH']}`,
       XDG_CACHE_HOME: join(cwd, 'cache'),
     };
-    const result = spawnSync(program!, args, { cwd, env, encoding: 'utf8', timeout: 120_000 });
+    const result = spawnSync(program, args, { cwd, env, encoding: 'utf8', timeout: 120_000 });
     return { code: result.status ?? -1, stdout: result.stdout, stderr: result.stderr };
   };
   for (const [name, args] of STEPS) {
