@@ -12,4 +12,15 @@ export interface Personality {
   readonly load: () => Promise<{ main(argv: string[], output: Output): Promise<number> }>;
 }
 
-export const PERSONALITIES: readonly Personality[] = [];
+export const PERSONALITIES: readonly Personality[] = [
+  {
+    name: 'composefs-info',
+    summary: 'Drop-in for composefs-info',
+    load: () => import('../compat/composefs-info.ts'),
+  },
+  {
+    name: 'composefs-dump',
+    summary: 'Drop-in for composefs-dump',
+    load: () => import('../compat/composefs-dump.ts'),
+  },
+];

@@ -8,6 +8,12 @@
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
 import { imageBuild } from '../commands/image-build.ts';
+import { imageCheck } from '../commands/image-check.ts';
+import { imageDigest } from '../commands/image-digest.ts';
+import { imageDump } from '../commands/image-dump.ts';
+import { imageLs } from '../commands/image-ls.ts';
+import { imageMissing } from '../commands/image-missing.ts';
+import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import type { Style } from './color.ts';
@@ -16,7 +22,17 @@ import { parseFlag, type Command, type OptionSpec } from './command.ts';
 import { PERSONALITIES } from './personalities.ts';
 
 /** Every command, in the order help shows them. */
-export const COMMANDS: readonly Command[] = [imageBuild, keysInit, keysShow];
+export const COMMANDS: readonly Command[] = [
+  imageBuild,
+  imageLs,
+  imageDump,
+  imageObjects,
+  imageMissing,
+  imageDigest,
+  imageCheck,
+  keysInit,
+  keysShow,
+];
 
 /** What a command line asks for. */
 export type Request =

@@ -35,12 +35,16 @@ export function isCanonical(image: ErofsImage): boolean {
   const original = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
   let isSame = true;
-  buildImage(readTree(image), {
-    versions: { min: version, max: version },
-    consume: (piece) => {
-      isSame &&= original.subarray(at, at + piece.length).equals(piece);
-      at += piece.length;
-    },
-  });
+  const consume = (piece: Uint8Array): void => {
+    isSame &&= original.subarray(at, at + piece.length).equals(piece);
+    at += piece.length;
+  };
+  try {
+    buildImage(readTree(image), { versions: { min: version, max: version }, consume });
+  } catch (error) {
+    // A tree that the writer refuses cannot have come from it.
+    if (error instanceof ColdsealError) return false;
+    throw error;
+  }
   return isSame && at === bytes.length;
 }
