@@ -14,7 +14,7 @@ import { readTree } from '../image/read-tree.ts';
 import type { TreeNode } from '../image/tree.ts';
 import { writeBytesOrText } from '../image/write-paths.ts';
 import { measureFile } from '../objects/verity.ts';
-import { getoptLong } from './getopt.ts';
+import { getoptLong } from './getopt-long.ts';
 import { strerror } from './strerror.ts';
 
 const NAME = 'composefs-info';
@@ -37,7 +37,7 @@ export async function main(argv: string[], output: Output): Promise<number> {
 }
 
 async function run(argv: readonly string[], output: Output): Promise<void> {
-  const { options, words, problem } = getoptLong(argv, { basedir: 'value', filter: 'value' });
+  const { options, operands, problem } = getoptLong(argv, { basedir: 'value', filter: 'value' });
   let basedir: string | undefined;
   const filters: string[] = [];
   for (const [name, value] of options) {
@@ -50,7 +50,7 @@ async function run(argv: readonly string[], output: Output): Promise<void> {
     output.text('Def\n');
     throw new Exit(`${NAME}: ${problem}\n${USAGE}`);
   }
-  const [command, ...files] = words;
+  const [command, ...files] = operands;
   if (command === undefined) throw new Exit(`No command specified\n${USAGE}`);
   if (!COMMANDS.has(command)) throw new Exit(`${NAME}: Unknown command '${command}'\n\n`);
   if (command === 'measure-file') return measureFiles(files, output);
