@@ -10,6 +10,7 @@
 import { equalBytes, fromHex, toHex } from './bytes.ts';
 import { concatBytes } from './concat.ts';
 import { DER_TAG, openDer, readPositiveInteger, readWholeBits } from './der.ts';
+import { ColdsealError } from './errors.ts';
 import { OID } from './oids.ts';
 
 export type Sha256 = (bytes: Uint8Array) => Uint8Array;
@@ -53,6 +54,26 @@ export function readRsaSpki(spki: Uint8Array): RsaPublicKey | undefined {
 export function isAcceptableRsaKey(key: RsaPublicKey): boolean {
   const sized = key.bits >= RSA_BITS_MIN && key.bits <= RSA_BITS_MAX;
   return sized && key.exponent === RSA_EXPONENT && (key.modulus & 1n) === 1n;
+}
+
+/** `Crypto.verifySignature` for the RSA algorithms; bytes that are no RSA key have no good signature. */
+export function verifyRsaSignature(
+  algorithm: 'rsa-pkcs1-sha256' | 'rsa-pss-sha256',
+  spki: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+  sha256: Sha256,
+): boolean {
+  let key: RsaPublicKey | undefined;
+  try {
+    key = readRsaSpki(spki);
+  } catch (error) {
+    if (error instanceof ColdsealError) return false;
+    throw error;
+  }
+  if (key === undefined) return false;
+  const check = algorithm === 'rsa-pss-sha256' ? verifyPss : verifyPkcs1;
+  return check(key, message, signature, sha256);
 }
 
 /** RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.2): exact comparison of the whole block. */

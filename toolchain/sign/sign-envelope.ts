@@ -17,7 +17,7 @@ import {
   type ObjectKind,
 } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { readRsaSpki, verifyPkcs1, verifyPss } from '../../runtime/format/rsa.ts';
+import { verifyRsaSignature } from '../../runtime/format/rsa.ts';
 import type { TrustAnchor } from '../../runtime/format/trust.ts';
 import { readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
 import { verifyEnvelope } from '../../runtime/verify.ts';
@@ -80,13 +80,10 @@ export function createDeviceCrypto(): Crypto {
   return {
     ...node,
     verifySignature: (algorithm, spki, message, signature) => {
-      if (!algorithm.startsWith('rsa')) {
-        return node.verifySignature(algorithm, spki, message, signature);
+      if (algorithm === 'rsa-pss-sha256' || algorithm === 'rsa-pkcs1-sha256') {
+        return verifyRsaSignature(algorithm, spki, message, signature, node.sha256);
       }
-      const key = readRsaSpki(spki);
-      if (key === undefined) return false;
-      const check = algorithm === 'rsa-pss-sha256' ? verifyPss : verifyPkcs1;
-      return check(key, message, signature, node.sha256);
+      return node.verifySignature(algorithm, spki, message, signature);
     },
   };
 }
