@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { bundleTests } from '../toolchain/dev/bundle-tests.ts';
+import { bundleTests, type TestBundle } from '../toolchain/dev/bundle-tests.ts';
 import { ROOT } from '../toolchain/dev/root.ts';
 import { junitXml } from './support/junit.ts';
 import type { TestRecord } from './support/ledger.ts';
@@ -59,8 +59,8 @@ export async function runTests(options: RunOptions): Promise<Totals> {
   mkdirSync(outdir, { recursive: true });
   try {
     const { bundles, harness } = await bundleTests(files, outdir);
-    const jobs = files.map((file, i) => async () => {
-      const result = await runFile(file, harness, bundles[i]!, options.timeoutMs ?? TIMEOUT_MS);
+    const jobs = bundles.map((bundle) => async () => {
+      const result = await runFile(bundle, harness, options.timeoutMs ?? TIMEOUT_MS);
       printFile(result, options.print);
       return result;
     });
@@ -116,17 +116,23 @@ async function pool<T>(jobs: readonly (() => Promise<T>)[], width: number): Prom
 }
 
 async function runFile(
-  file: string,
+  bundle: TestBundle,
   harness: string,
-  bundle: string,
   timeoutMs: number,
 ): Promise<FileResult> {
+  const file = relative(ROOT, bundle.file);
+  if (bundle.fault !== undefined)
+    return { file, tests: [], faults: [bundle.fault], output: '', ms: 0 };
   const startMs = performance.now();
-  const resultPath = `${bundle}.json`;
-  const child = spawn(process.execPath, ['--enable-source-maps', harness, bundle, resultPath], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const resultPath = `${bundle.path}.json`;
+  const child = spawn(
+    process.execPath,
+    ['--enable-source-maps', harness, bundle.path, resultPath],
+    {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let output = '';
   const collect = (chunk: Buffer): void => {
     if (output.length < OUTPUT_MAX) output += chunk.toString();
@@ -144,7 +150,7 @@ async function runFile(
   clearTimeout(timer);
   const ms = performance.now() - startMs;
   const result = readResult(resultPath);
-  const base = { file: relative(ROOT, file), output: output.slice(0, OUTPUT_MAX), ms };
+  const base = { file, output: output.slice(0, OUTPUT_MAX), ms };
   if (result !== undefined) return { ...base, ...result };
   const fault = isLate
     ? `took longer than ${timeoutMs} ms`

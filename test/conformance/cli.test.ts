@@ -79,7 +79,7 @@ for (const command of COMMANDS) {
     test(`example: ${example.run}`, () => {
       if (example.needs === 'root') requireRoot();
       fixture ??= makeExampleFixture(COMMANDS);
-      using dir = fixture.copy();
+      using dir = fixture.copy(command.name);
       const line =
         example.before === undefined ? example.run : `${example.before} && ${example.run}`;
       const { code, stdout, stderr } = fixture.run(line, dir.path);

@@ -5,17 +5,17 @@
  * and a release. A step whose command does not exist yet is left out.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from '../../toolchain/cli/command.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
-/** Made in this order; each line is a command and its arguments. */
-const STEPS: readonly (readonly [command: string, args: readonly string[]])[] = [
-  ['image build', ['--digest-store=objects', 'rootfs', 'rootfs.cfs']],
-  ['image build', ['--digest-store=objects', 'newer', 'newer.cfs']],
-  ['keys init', ['keys/dev']],
+/** Made in this order by a command with its arguments; the examples of that same command do not find it. */
+const STEPS: readonly (readonly [command: string, args: string, makes: string])[] = [
+  ['image build', '--digest-store=objects rootfs rootfs.cfs', 'rootfs.cfs'],
+  ['image build', '--digest-store=objects newer newer.cfs', 'newer.cfs'],
+  ['keys init', 'keys/dev', 'keys/dev'],
 ];
 
 const ENTRIES: readonly (readonly [path: string, content: string])[] = [
@@ -27,13 +27,14 @@ const ENTRIES: readonly (readonly [path: string, content: string])[] = [
   ['newer/etc/os-release', 'NAME=Newer\n'],
   ['newer/usr/bin/hello', `#!/bin/sh\necho hello again\n${'#'.repeat(8000)}\n`],
   ['newer/usr/share/data', 'data '.repeat(4000)],
-  ['rootfs.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
+  ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
 
 /** A prepared directory: `copy()` gives each example its own. */
 export interface ExampleFixture {
   readonly dir: TempDir;
-  copy(): TempDir;
+  /** A copy without what `command` itself makes. */
+  copy(command: string): TempDir;
   /** Runs a shell line in a directory with `coldseal` in PATH; its mounts end with it when run as root. */
   run(line: string, cwd: string): { code: number; stdout: string; stderr: string };
 }
@@ -55,9 +56,11 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
   }
   mkdirSync(join(dir.path, 'mnt'));
 
+  // Mounts of an example are private to it and go when its processes do; without the right to that, none can be made.
+  const canIsolate =
+    process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0;
+  const isolate = canIsolate ? ['unshare', '--mount'] : [];
   const run: ExampleFixture['run'] = (line, cwd) => {
-    // Mounts of an example are private to it and go when its processes do.
-    const isolate = process.getuid?.() === 0 ? ['unshare', '--mount'] : [];
     const [program, ...args] = [...isolate, 'bash', '-c', line];
     const env = {
       ...process.env,
@@ -69,18 +72,21 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
   };
   for (const [name, args] of STEPS) {
     if (!commands.some((command) => command.name === name)) continue;
-    const line = `coldseal ${name} ${args.join(' ')}`;
+    const line = `coldseal ${name} ${args}`;
     const { code, stderr } = run(line, dir.path);
     if (code !== 0)
       throw new Error(`Cannot prepare the examples: ${line} exited ${code}\n${stderr}`);
   }
-  const copy = (): TempDir => {
+  const copy = (command: string): TempDir => {
     const target = tempDir();
     cpSync(dir.path, target.path, {
       recursive: true,
       verbatimSymlinks: true,
       preserveTimestamps: true,
     });
+    for (const [name, , made] of STEPS) {
+      if (name === command) rmSync(join(target.path, made), { recursive: true, force: true });
+    }
     return target;
   };
   return { dir, copy, run };

@@ -72,6 +72,7 @@ const SILENT_GREENS: readonly [name: string, source: string | undefined, says: R
     `${HEAD}test('a', () => {});\ntest.run();\nthrow new Error('late');`,
     /late/,
   ],
+  ['a file that does not compile', `${HEAD}test('a', () => { const };`, /Expected identifier/],
   [
     'an early exit',
     `${HEAD}test('a', () => process.exit(0));\ntest.run();`,

@@ -113,7 +113,7 @@ function commonOptions(outdir: string): BuildOptions & { write: false; metafile:
     outExtension: { '.js': '.mjs' },
     write: false,
     metafile: true,
-    logLevel: 'error',
+    logLevel: 'silent',
   };
 }
 
