@@ -1,7 +1,7 @@
 /** SIGINT and SIGTERM, on the real entry with commands that wait: exit 130, after the clean-up where there is one. */
 import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -13,13 +13,17 @@ const test = suite('interruption');
 let dir: TempDir;
 
 test.before(async () => {
-  dir = tempDir();
+  // Below the repository, so that native packages resolve.
+  mkdirSync(join(ROOT, 'out'), { recursive: true });
+  dir = tempDir(join(ROOT, 'out'));
   // The CLI as it is, with the waiting commands put in front of its own.
   const list = 'export const COMMANDS: readonly Command[] = [';
   const slow = JSON.stringify(join(ROOT, 'test/support/slow-commands.ts'));
   await build({
-    entryPoints: [join(ROOT, 'toolchain/main.ts')],
-    outfile: join(dir.path, 'cli.mjs'),
+    entryPoints: { cli: join(ROOT, 'toolchain/main.ts') },
+    outdir: dir.path,
+    outExtension: { '.js': '.mjs' },
+    splitting: true,
     bundle: true,
     format: 'esm',
     platform: 'node',
