@@ -59,6 +59,8 @@ export interface MountJob {
   readonly digest?: string | undefined;
   readonly userNamespace?: Fd | undefined;
   readonly computeDigest: ComputeDigest;
+  /** Mount with verity=require although no file could be opened, as C mount.composefs does. */
+  readonly skipObjectCheck?: boolean;
 }
 
 /** Checks the open image against the digest, plans, and mounts. */
@@ -74,7 +76,9 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
         : checkImageDigest(sys, image, wanted, request, job.computeDigest);
     const hasAcl = readHeader(sys, image, request.image);
     const objectVerity =
-      request.verity === 'off' ? [] : request.basedirs.map((dir) => sampleVerity(sys, dir));
+      request.verity === 'off' || job.skipObjectCheck === true
+        ? []
+        : request.basedirs.map((dir) => sampleVerity(sys, dir));
     const plan = planMount(probeMountCapabilities(sys), request, { hasAcl, objectVerity });
     const erofs = mountErofs(sys, plan, image, job.userNamespace, cleanup);
     mountOverlay(sys, plan, erofs.layer, cleanup);

@@ -23,4 +23,9 @@ export const PERSONALITIES: readonly Personality[] = [
     summary: 'Drop-in for composefs-dump',
     load: () => import('../compat/composefs-dump.ts'),
   },
+  {
+    name: 'mount.composefs',
+    summary: 'Drop-in for mount.composefs',
+    load: () => import('../compat/mount-composefs.ts'),
+  },
 ];

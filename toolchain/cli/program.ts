@@ -7,6 +7,7 @@
  */
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import { doctor } from '../commands/doctor.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
 import { imageDigest } from '../commands/image-digest.ts';
@@ -16,6 +17,12 @@ import { imageMissing } from '../commands/image-missing.ts';
 import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
+import { verify } from '../commands/verify.ts';
+import { mount } from '../commands/mount.ts';
+import { storeGc } from '../commands/store-gc.ts';
+import { storeStats } from '../commands/store-stats.ts';
+import { storeVerify } from '../commands/store-verify.ts';
+import { umount } from '../commands/umount.ts';
 import type { Style } from './color.ts';
 import { argText, commandHelp, groupHelp, groupOf, GLOBAL_OPTIONS } from './help.ts';
 import { parseFlag, type Command, type OptionSpec } from './command.ts';
@@ -30,8 +37,14 @@ export const COMMANDS: readonly Command[] = [
   imageMissing,
   imageDigest,
   imageCheck,
+  storeVerify,
+  storeGc,
+  storeStats,
+  mount,
+  umount,
   keysInit,
   keysShow,
+  doctor,
 ];
 
 /** What a command line asks for. */

@@ -50,7 +50,8 @@ export interface Libc {
     data: Pointer | null,
   ) => number;
   readonly umount2: (path: Pointer, flags: number) => number;
-  readonly strerror: (errno: number) => string;
+  /** What the C library says of an errno's name, such as `No such file or directory`. */
+  readonly messageOf: (errnoName: string) => string;
   readonly rawSyscall: (...args: (number | bigint)[]) => number | bigint;
   /** The address of a buffer that stays alive. */
   readonly address: (buffer: Uint8Array) => bigint;
@@ -77,6 +78,7 @@ function load(): Libc {
     .set(koffi.os.errno['EAGAIN'] ?? 11, 'EAGAIN');
   const bind = <F>(name: string, result: string, args: string[]): F =>
     lib.func(name, result, args) as unknown as F;
+  const strerror = bind<(errno: number) => string>('strerror', 'str', ['int']);
   const long = Array.from({ length: 7 }, () => 'intptr_t');
   return {
     statx: bind('statx', 'int', ['int', 'void *', 'int', 'uint', 'void *']),
@@ -98,7 +100,7 @@ function load(): Libc {
     flock: bind('flock', 'int', ['int', 'int']),
     mount: bind('mount', 'int', ['void *', 'void *', 'void *', 'unsigned long', 'void *']),
     umount2: bind('umount2', 'int', ['void *', 'int']),
-    strerror: bind('strerror', 'str', ['int']),
+    messageOf: (name) => strerror(koffi.os.errno[name] ?? 0),
     rawSyscall: bind('syscall', 'intptr_t', long),
     address: (buffer) => koffi.address(buffer),
     errno: () => koffi.errno(),
