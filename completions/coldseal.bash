@@ -7,7 +7,10 @@ _coldseal() {
   if [[ $cur == '=' ]]; then cur='' prev="${COMP_WORDS[COMP_CWORD-1]}"; fi
   words=''
   case "$prev" in
+    --hash) words='sha256 sha512' ;;
     --color) words='auto always never' ;;
+    --verity) words='require if-supported off' ;;
+    --require) words='root user-namespaces new-mount-api erofs erofs-file erofs-long-symlinks loop overlay overlay-data-only overlay-verity overlay-append overlay-descriptors overlay-detached overlay-userxattr-data verity-intact verity reflink idmap fuse' ;;
   esac
   if [[ -n $words ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$cur"))
@@ -15,13 +18,30 @@ _coldseal() {
   fi
   path="${COMP_WORDS[1]}"
   case "$path" in
-    -)
+    image|store|keys)
       if [[ $COMP_CWORD -gt 2 ]]; then path="$path ${COMP_WORDS[2]}"; fi ;;
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='--help --version' ;;
-
+    '') words='image store mount umount keys doctor composefs-info composefs-dump mount.composefs --help --version' ;;
+    'image') words='build ls dump objects missing digest check' ;;
+    'store') words='verify gc stats' ;;
+    'keys') words='init show' ;;
+    'image build') words='--from-file --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
+    'image ls') words='--filter --json --quiet --color --help' ;;
+    'image dump') words='--filter --json --quiet --color --help' ;;
+    'image objects') words='--filter --json --quiet --color --help' ;;
+    'image missing') words='--basedir --verify --filter --json --quiet --color --help' ;;
+    'image digest') words='--hash --json --quiet --color --help' ;;
+    'image check') words='--json --quiet --color --help' ;;
+    'store verify') words='--repair-from --json --quiet --color --help' ;;
+    'store gc') words='--dry-run --json --quiet --color --help' ;;
+    'store stats') words='--json --quiet --color --help' ;;
+    'mount') words='--basedir --digest --verity --upperdir --workdir --idmap --ro --rw --json --quiet --color --help' ;;
+    'umount') words='--lazy --json --quiet --color --help' ;;
+    'keys init') words='--force --days --not-before --organization --json --quiet --color --help' ;;
+    'keys show') words='--json --quiet --color --help' ;;
+    'doctor') words='--require --json --quiet --color --help' ;;
   esac
   if [[ $COMP_CWORD -eq 1 || $cur == -* || $words != --* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -5,7 +5,7 @@
  * with esbuild (Node 20 cannot run TypeScript) and runs it with the remaining arguments. Its exit code is passed on.
  */
 import { spawnSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,10 +14,8 @@ const [script = '', ...args] = process.argv.slice(2);
 const source = join(root, 'toolchain/dev', `${script}.ts`);
 
 if (script === '' || !existsSync(source)) {
-  const known = readdirSync(join(root, 'toolchain/dev')).filter((name) => name.endsWith('.ts'));
-  console.error(
-    `Cannot run ${script}: expected one of ${known.map((name) => name.slice(0, -3)).join(', ')}`,
-  );
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  console.error(`Cannot run "${script}": expected one of ${Object.keys(scripts).join(', ')}`);
   process.exit(2);
 }
 
