@@ -383,8 +383,6 @@ function checkBoard(manifest: Manifest, policy: VerifyPolicy): CheckResult {
       `Cannot accept a release for ${manifest.boards.join(', ')}: this board is ${board}`,
     );
   }
-  if (product === undefined)
-    return notEvaluated('VERIFY_PRODUCT_NOT_GIVEN', 'No product was named');
   return PASS;
 }
 

@@ -4,6 +4,19 @@
  * Sorted by code; see runtime/reasons.ts.
  */
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
+  CONFIG_ENVELOPE_SIZE: 'what was to be signed does not fit an envelope',
+  CONFIG_FILE_TOO_LARGE: 'a key, trust or deny list file is larger than any real one',
+  CONFIG_KEYS_EXIST: 'keys are there already and --force was not given',
+  CONFIG_KEY_DEVELOPMENT: 'a development key may not sign for a production board',
+  CONFIG_KEY_EXPIRED: 'the signing certificate has expired or is not valid yet',
+  CONFIG_KEY_FILE: 'a private key file is not a PEM private key',
+  CONFIG_KEY_KIND: 'a private key file is not an RSA key',
+  CONFIG_KEY_MISMATCH: 'a private key does not belong to the certificate beside it',
+  CONFIG_KEY_READABLE: 'a private key file can be read by others, or is not a regular file',
+  CONFIG_KEY_ROLE: "the signing key is not for the manifest's role",
+  CONFIG_KEY_TRACKED: 'a private key file is tracked by git',
+  CONFIG_PEM: 'a file has no certificates in PEM, or a damaged one',
+  CONFIG_TRUST_NOT_ROOT: 'a trust file holds a certificate that is not a self-signed root',
   FORMAT_DUMP_CONTENT: 'the CONTENT of a dump line does not fit its entry',
   FORMAT_DUMP_DIGEST: 'the DIGEST of a dump line is not an fs-verity digest',
   FORMAT_DUMP_DUPLICATE: 'a dump gives the same path twice',
@@ -44,6 +57,17 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',
   USAGE_STORE_IN_SOURCE: 'the object store lies inside the directory it would be filled from',
+  USAGE_TRUST_REQUIRED: 'verify was asked without saying whom to trust',
   USAGE_UNKNOWN_COMMAND: 'no command has this name',
   USAGE_UNKNOWN_OPTION: 'the command has no such option',
+  VERIFY_EXTRA_FILE: 'a release directory holds a file that is not part of the release',
+  VERIFY_IMAGE_MISSING: 'an image of the release is absent or not a regular file',
+  VERIFY_MANIFEST_MISSING: 'a release directory has no manifest.cose',
+  VERIFY_OBJECT_DIGEST: "an object's content is not what its name says",
+  VERIFY_OBJECT_LIST: 'an image refers to other objects than the manifest lists',
+  VERIFY_OBJECT_MISSING: 'an object that an image needs is absent or not a regular file',
+  VERIFY_OBJECT_PATH: "an image looks for an object at a path that is not its digest's",
+  VERIFY_OBJECT_SIZE: 'an object has another size than its image says',
+  VERIFY_OBJECT_UNDIGESTED:
+    'an image refers to an object without a digest, so nothing could check it',
 };

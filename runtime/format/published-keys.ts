@@ -7,5 +7,5 @@
 
 /** Lower-case SHA-256 of SubjectPublicKeyInfo; each with the file that holds the private key. */
 export const PUBLISHED_KEYS: ReadonlySet<string> = new Set([
-  'PIN', // test/vectors/keys/published.key.pem
+  '0ba65a1060a30cdd02de3f80fc773d3fe653a0b77299a12d1d4bdcb0d28fb2e0', // test/vectors/keys/published.key.pem
 ]);

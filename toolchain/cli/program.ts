@@ -44,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   umount,
   keysInit,
   keysShow,
+  verify,
   doctor,
 ];
 

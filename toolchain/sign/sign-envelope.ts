@@ -18,6 +18,7 @@ import {
 } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { verifyRsaSignature } from '../../runtime/format/rsa.ts';
+import { PURPOSES } from '../../runtime/format/oids.ts';
 import type { TrustAnchor } from '../../runtime/format/trust.ts';
 import { readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
 import { verifyEnvelope } from '../../runtime/verify.ts';
@@ -55,7 +56,9 @@ export function attachSignature(plan: EnvelopePlan, signature: Uint8Array): Uint
       `Cannot write an envelope of ${envelope.length} bytes: devices read at most ${ENVELOPE_BYTES_MAX}`,
     );
   }
-  const policy = { anchors: [anchorOf(plan.chain)], algorithms: [plan.algorithm] };
+  // Not a decision about trust: whatever the chain ends at is the anchor, for everything.
+  const anchor = { ...anchorOf(plan.chain), purposes: PURPOSES };
+  const policy = { anchors: [anchor], algorithms: [plan.algorithm] };
   for (const crypto of [createNodeCrypto(), createDeviceCrypto()]) {
     verifyEnvelope(envelope, plan.kind, policy, crypto);
   }
