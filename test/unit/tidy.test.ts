@@ -101,11 +101,17 @@ test('only toolchain/sign touches private keys', () => {
 
 const CODE = /['"`]((?:INTERNAL|USAGE|CONFIG|VERIFY|FORMAT|BUDGET|HOST)_[A-Z0-9_]+)['"`]/g;
 
+/** Where CONFIG_ names are the kernel's build options. */
+const KERNEL_OPTIONS = /^toolchain\/(host|disk)\//;
+
 function codesIn(where: readonly SourceFile[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const { path, text } of where) {
     if (path.endsWith('/reasons.ts')) continue;
-    for (const [, code] of withoutComments(text).matchAll(CODE)) found.set(code!, path);
+    for (const [, code] of withoutComments(text).matchAll(CODE)) {
+      const isKernelOption = KERNEL_OPTIONS.test(path) && code!.startsWith('CONFIG_');
+      if (!isKernelOption) found.set(code!, path);
+    }
   }
   return found;
 }
