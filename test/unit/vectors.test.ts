@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { buildImage, imageBytes } from '../../toolchain/image/build.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { DEFAULT_VERSIONS } from '../../toolchain/image/layout.ts';
+import { edgeDump } from '../support/edge-dump.ts';
 import { SMALL_DUMPS } from '../support/small-dumps.ts';
 import { vectorDump } from '../support/vector-dump.ts';
 import { vectorRows } from '../support/vector-tables.ts';
@@ -50,6 +51,16 @@ for (const [id, version0, version1] of vectorRows('small.tsv')) {
     assert.is(byDefault, small.defaultVersion === 1 ? version1 : version0, 'default');
   });
 }
+
+test('edge dumps in both versions', () => {
+  const rows = vectorRows('edges.tsv');
+  assert.is(rows.length, 60);
+  for (const [seed, version0, version1] of rows) {
+    const text = edgeDump(Number(seed));
+    assert.is(digestOf(text, 0, 0), version0, `seed ${seed}, format version 0`);
+    assert.is(digestOf(text, 1, 1), version1, `seed ${seed}, format version 1`);
+  }
+});
 
 test('building twice from one tree gives the same bytes: the tree is not changed', () => {
   const root = parseDump(vectorDump(2));

@@ -261,7 +261,8 @@ function measureInode(columns: InodeColumns, inode: number, time: Time): void {
   } else if (isSymlink(node)) {
     size = node.payload!.length;
     columns.tailSize[inode] = size;
-  } else if (isRegular(node) && node.size > 0) measureRegular(columns, inode, node);
+  } else if (isWhiteout(node)) size = 0;
+  else if (isRegular(node) && node.size > 0) measureRegular(columns, inode, node);
   const compact =
     node.mtimeSec === time.sec &&
     node.mtimeNsec === time.nsec &&
