@@ -92,7 +92,8 @@ export function rule(
   return { code, meaning, scope: 'tree', test, ...(versions === undefined ? {} : { versions }) };
 }
 
-function hasData(inode: ErofsInode): boolean {
+/** Whether the type has a size and bytes: regular files, directories and symlinks. */
+export function hasData(inode: ErofsInode): boolean {
   return inode.isRegular || inode.isDirectory || inode.isSymlink;
 }
 
@@ -114,16 +115,23 @@ function hasReservedBytes({ image, offset, isExtended }: ErofsInode): boolean {
 
 function testForm({ image, inode }: InodeFacts): string | undefined {
   if (image.version >= 2) return inode.isExtended ? undefined : 'it is compact, expected extended';
-  if (!inode.isExtended) return undefined;
-  const { superblock } = image;
-  const fits =
-    BigInt(inode.mtimeSec) === superblock.build_time &&
-    inode.mtimeNsec === superblock.build_time_nsec &&
+  // The size that a source gives a device or fifo is not stored, but an enormous one makes it extended.
+  return inode.isExtended && hasData(inode) && fitsCompact(inode)
+    ? 'it is extended, expected compact'
+    : undefined;
+}
+
+/** Whether the values that are stored fit into a compact inode. */
+export function fitsCompact(inode: ErofsInode): boolean {
+  const { superblock } = inode.image;
+  return (
     inode.nlink <= COMPACT_ID_MAX &&
     inode.uid <= COMPACT_ID_MAX &&
     inode.gid <= COMPACT_ID_MAX &&
-    inode.size <= COMPACT_SIZE_MAX;
-  return fits ? 'it is extended, expected compact' : undefined;
+    inode.size <= COMPACT_SIZE_MAX &&
+    inode.mtimeNsec === superblock.build_time_nsec &&
+    BigInt(inode.mtimeSec) === superblock.build_time
+  );
 }
 
 function isUnionUsed(inode: ErofsInode): boolean {

@@ -82,6 +82,7 @@ const SAME: readonly (readonly [what: string, ...lines: string[]])[] = [
   ['a symlink in a data block', `/a 4095 120777 1 0 0 0 0.0 ${'t'.repeat(4095)} - -`],
   ['a literal dash', '/a 1 120777 1 0 0 0 0.0 \\x2d - -', '/b 1 100644 1 0 0 0 0.0 - \\x2d -'],
   ['a wrong link count', '/a 100 100644 7 0 0 0 0.0 x - -'],
+  ['a fifo of a size that only its extended inode shows', '/a 4294967296 10644 1 0 0 0 0.0 - - -'],
   ['a name that a stub would have', '/ab 0 100644 1 0 0 0 0.0 - - -'],
   ['a whiteout where a stub would be', '/ab 0 20600 1 0 0 0 0.0 - - -'],
   [

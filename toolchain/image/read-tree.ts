@@ -25,6 +25,7 @@ import type { DirentView } from '../../runtime/format/erofs-dirents.ts';
 import type { ErofsImage, XattrView } from '../../runtime/format/erofs-image.ts';
 import type { ErofsInode } from '../../runtime/format/erofs-inode.ts';
 import { walkImage } from '../../runtime/format/erofs-walk.ts';
+import { fitsCompact, hasData } from '../../runtime/format/inode-rules.ts';
 import { OverlayMetacopy } from '../../runtime/format/composefs.ts';
 import type { ByteString } from './byte-string.ts';
 import { NO_XATTRS, S_IFCHR, S_IFMT, sortXattrs, TreeNode, XattrPool, type Xattr } from './tree.ts';
@@ -41,6 +42,8 @@ export interface ReadOptions {
 
 /** What the writer adds to a directory that holds whiteouts, by its name in the source. */
 const WHITEOUTS = `${XATTR_OVERLAY_PREFIX}whiteouts`;
+/** The least size of a device or fifo that makes its inode extended. */
+const HIDDEN_SIZE = 2 ** 32;
 const STUB_NAME = /^[0-9a-f]{2}$/;
 
 /** Reads the whole tree of an opened image. */
@@ -226,9 +229,16 @@ class TreeReader {
       node.size = inode.size;
       if (inode.isSymlink) node.payload = latin1(this.#image.readlink(inode));
       else if (inode.isRegular && inode.size > 0) node.content = this.#image.inlineContent(inode);
+      else if (this.#hidesSize(inode)) node.size = HIDDEN_SIZE;
     }
     const isFile = inode.isRegular && !isWhiteout;
     node.xattrs = this.#sourceXattrs(xattrs, node, isFile, isWhiteout);
+  }
+
+  /** Only a size that is not stored makes the writer choose an extended inode here. */
+  #hidesSize(inode: ErofsInode): boolean {
+    if (this.#likeInfo || this.#image.version >= 2 || !inode.isExtended) return false;
+    return !hasData(inode) && fitsCompact(inode);
   }
 
   /** An empty regular file with both marks, in a directory with its marks: exactly what the writer makes. */
