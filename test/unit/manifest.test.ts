@@ -9,6 +9,8 @@ import {
   encodeCanonical,
 } from '../../runtime/format/cbor.ts';
 import { decodeDenyList, encodeDenyList } from '../../runtime/format/deny-list.ts';
+import { VERITY_ALGORITHMS, VERITY_BLOCK_SIZE } from '../../runtime/format/fsverity.ts';
+import { decodeImage, encodeImage } from '../../runtime/format/manifest-image.ts';
 import {
   createManifest,
   decodeManifest,
@@ -54,7 +56,10 @@ test('decode after encode is the same manifest', () => {
 });
 
 test('the bytes are pinned: a change here is a change of the format', () => {
-  assert.is(toHex(sha256(bytes)), 'bc749438e7e01d29a028d67bc26f405b863bf5da4fb319be07a26d04be3a2a04');
+  assert.is(
+    toHex(sha256(bytes)),
+    'bc749438e7e01d29a028d67bc26f405b863bf5da4fb319be07a26d04be3a2a04',
+  );
 });
 
 test('sizes above 2^31, 2^32 and up to 2^53 - 1 survive', () => {
@@ -73,6 +78,16 @@ test('sizes above 2^31, 2^32 and up to 2^53 - 1 survive', () => {
   }
   const tooLarge = imageChanged((image) => image.set(4, 2n ** 53n));
   expectCode(() => decodeManifest(tooLarge), 'FORMAT_MANIFEST_FIELD');
+});
+
+test('digest sizes and block size are those of fs-verity', () => {
+  for (const algorithm of ['sha256', 'sha512'] as const) {
+    const { id, digestSize } = VERITY_ALGORITHMS[algorithm];
+    const digest = { algorithm, value: new Uint8Array(digestSize) };
+    const written = encodeImage(imageEntry({ digest })) as Tree;
+    assert.equal(written.get(5), [id, VERITY_BLOCK_SIZE, digest.value]);
+    assert.equal(decodeImage(written, 'image').digest, digest);
+  }
 });
 
 test('images and boards are sorted whatever the order of the input', () => {
