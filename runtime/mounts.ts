@@ -119,16 +119,20 @@ function decideFileVerity(
     if (kernel.overlayContext && !kernel.overlayVerity) {
       throw new ColdsealError(
         'HOST_KERNEL_FEATURE',
-        `Cannot mount ${request.image} with verity: the overlayfs of kernel ${kernel.kernelRelease} cannot require fs-verity`,
+        `Cannot mount ${request.image} with verity: ` +
+          `the overlayfs of kernel ${kernel.kernelRelease} cannot require fs-verity`,
         { hint: 'use Linux 6.6 or newer, or --verity=if-supported' },
       );
     }
     if (bare >= 0) {
       throw new ColdsealError(
         'HOST_NO_VERITY',
-        `Cannot mount ${request.image} with verity: the objects in ${request.basedirs[bare]} have no fs-verity, so no file could be opened`,
+        `Cannot mount ${request.image} with verity: ` +
+          `the objects in ${request.basedirs[bare]} have no fs-verity, so no file could be opened`,
         {
-          hint: 'put the store on a file system with fs-verity and a kernel with CONFIG_FS_VERITY, or use --verity=if-supported',
+          hint:
+            'put the store on a file system with fs-verity and a kernel with CONFIG_FS_VERITY, ' +
+            'or use --verity=if-supported',
         },
       );
     }
@@ -143,7 +147,8 @@ function decideFileVerity(
 function warningsOf(kernel: MountCapabilities, fileVerity: FileVerity): string[] {
   if (fileVerity !== 'required' || !hasVerityRegression(kernel.kernelRelease)) return [];
   return [
-    `kernel ${kernel.kernelRelease} may refuse every file with "no fs-verity digest": Linux 7.0 has this regression (commit f77f281b6118)`,
+    `kernel ${kernel.kernelRelease} may refuse every file with "no fs-verity digest": ` +
+      'Linux 7.0 has this regression (commit f77f281b6118)',
   ];
 }
 

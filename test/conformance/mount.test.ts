@@ -91,7 +91,7 @@ function describeTree(root: string): Record<string, unknown> {
     const full = `${Buffer.from(root).toString('latin1')}${path}`;
     const { mode, uid, gid, rdev, size, mtimeSec, mtimeNsec } = lstatFast(full);
     const kind = mode & 0o170000;
-    const xattrs = listXattrs(full).sort();
+    const xattrs = listXattrs(full).sort(([a], [b]) => (a < b ? -1 : 1));
     const bytes = Buffer.from(full, 'latin1');
     const content = kind === 0o100000 ? readFileSync(bytes).toString('base64') : '';
     const isDirectory = kind === 0o040000;

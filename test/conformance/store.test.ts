@@ -24,7 +24,7 @@ import { takeInventory } from '../../toolchain/objects/inventory.ts';
 import { ObjectStore } from '../../toolchain/objects/store.ts';
 import { measureFile } from '../../toolchain/objects/verity.ts';
 import { makeFileSystem, runTool } from '../support/file-systems.ts';
-import { runCli } from '../support/run-cli.ts';
+import { CLI_PATH, runCli } from '../support/run-cli.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 import { requireRoot, requireTool } from '../support/tools.ts';
 
@@ -349,7 +349,13 @@ test('store gc sees mounts of other mount namespaces', async () => {
   await buildTree('newer', { gone: 'gone '.repeat(100) });
   await buildTree('third', { other: 'other '.repeat(100) });
   mkdirSync(at('mnt'));
-  const script = `mount -t tmpfs none '${at('mnt')}' && mkdir '${at('mnt')}/m' && node '${join(ROOT, 'dist/coldseal.mjs')}' mount '${at('tree.cfs')}' '${at('mnt')}/m' --basedir='${at('objects')}' --verity=off && echo ready && exec sleep 60`;
+  const script = [
+    `mount -t tmpfs none '${at('mnt')}'`,
+    `mkdir '${at('mnt')}/m'`,
+    `node '${CLI_PATH}' mount '${at('tree.cfs')}' '${at('mnt')}/m' --basedir='${at('objects')}' --verity=off`,
+    'echo ready',
+    'exec sleep 60',
+  ].join(' && ');
   const holder = spawn('unshare', ['--mount', 'sh', '-c', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -5,11 +5,13 @@ import { FEATURE_NAMES } from '../host/features.ts';
 export const doctor = defineCommand({
   name: 'doctor',
   summary: 'Tell what this machine can do, one line per feature',
-  description: `Tries every kernel feature that mounting and storing use, and says yes, no, or unknown with the reason. For what is
-missing it names the Linux version and the kernel option that bring it, and what is different without it. Nothing is
-left behind. Without root, some features cannot be tried.
+  description: `Tries every kernel feature that mounting and storing use, and says yes, no, or
+unknown with the reason. For what is missing it names the Linux version and the kernel option that
+bring it, and what is different without it. Nothing is left behind. Without root, some features
+cannot be tried.
 
-fs-verity and reflinks belong to a file system, so they are tried in DIR (by default the current directory).`,
+fs-verity and reflinks belong to a file system, so they are tried in DIR (by default the current
+directory).`,
   args: [{ name: 'dir', help: 'directory whose file system is looked at', optional: true }],
   options: {
     require: {

@@ -4,12 +4,14 @@ import { defineCommand } from '../cli/command.ts';
 export const mount = defineCommand({
   name: 'mount',
   summary: 'Mount a composefs image through the kernel',
-  description: `Mounts IMAGE at DIR: EROFS for the tree, overlayfs for the file contents in the object directories.
+  description: `Mounts IMAGE at DIR: EROFS for the tree, overlayfs for the file contents in the
+object directories.
 
-The image is measured and mounted through one descriptor. With --digest, the kernel's fs-verity digest of the image
-must be the one given. --verity=require also lets the kernel verify every file as it is read; where the kernel or the file
-system cannot do that, the mount is refused. --verity=if-supported takes what there is and says what was enforced: a
-digest computed by reading the image is compared then, which does not protect against later changes.`,
+The image is measured and mounted through one descriptor. With --digest, the kernel's fs-verity
+digest of the image must be the one given. --verity=require also lets the kernel verify every file
+as it is read; where the kernel or the file system cannot do that, the mount is refused.
+--verity=if-supported takes what there is and says what was enforced: a digest computed by reading
+the image is compared then, which does not protect against later changes.`,
   args: [
     { name: 'image', help: 'composefs image' },
     { name: 'dir', help: 'directory to mount it at' },

@@ -4,12 +4,13 @@ import { defineCommand } from '../cli/command.ts';
 export const storeGc = defineCommand({
   name: 'store gc',
   summary: 'Delete the objects that no image and no mount refers to',
-  description: `Keeps what the named images and every composefs mount found on this machine refer to, in all mount namespaces that can
-be seen, and deletes the other objects and what interrupted writers left. If a mount that uses the store cannot be read,
-nothing is deleted. Files that are not objects are never touched.
+  description: `Keeps what the named images and every composefs mount found on this machine refer
+to, in all mount namespaces that can be seen, and deletes the other objects and what interrupted
+writers left. If a mount that uses the store cannot be read, nothing is deleted. Files that are
+not objects are never touched.
 
-A collection waits for no writer: while a build writes to the store it is refused. C mkcomposefs takes no lock, so do
-not run it at the same time.`,
+A collection waits for no writer: while a build writes to the store it is refused. C mkcomposefs
+takes no lock, so do not run it at the same time.`,
   args: [
     { name: 'dir', help: 'object store' },
     { name: 'image', help: 'image whose objects are kept', variadic: true },
@@ -46,7 +47,8 @@ not run it at the same time.`,
       output.line(`kept what the mount at ${mountPoint} needs (read from its ${how})`);
     }
     output.line(
-      `${verb} ${result.deleted.length} objects (${result.deletedBytes} bytes) and ${result.leftovers.length} leftovers; ` +
+      `${verb} ${result.deleted.length} objects (${result.deletedBytes} bytes) ` +
+        `and ${result.leftovers.length} leftovers; ` +
         `kept ${result.kept} objects (${result.keptBytes} bytes)`,
     );
     if (result.missing > 0) {

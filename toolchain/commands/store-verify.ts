@@ -4,10 +4,12 @@ import { defineCommand } from '../cli/command.ts';
 export const storeVerify = defineCommand({
   name: 'store verify',
   summary: 'Measure every object of a store again',
-  description: `Reads every object of the store and compares its fs-verity digest with its name. Damaged objects, files that do not
-belong into a store, and what interrupted writers left are reported apart; only damage makes the answer no.
+  description: `Reads every object of the store and compares its fs-verity digest with its name.
+Damaged objects, files that do not belong into a store, and what interrupted writers left are
+reported apart; only damage makes the answer no.
 
-With --repair-from, a damaged object is replaced by a copy from another store, after that copy was measured.`,
+With --repair-from, a damaged object is replaced by a copy from another store, after that copy was
+measured.`,
   args: [{ name: 'dir', help: 'object store' }],
   options: {
     repairFrom: {
@@ -38,7 +40,8 @@ With --repair-from, a damaged object is replaced by a copy from another store, a
     for (const path of report.leftovers) output.line(`leftover  ${showBytes(path)}`);
     output.line(
       `${report.objects} objects, ${report.bytes} bytes: ${unrepaired.length} damaged, ` +
-        `${report.damaged.length - unrepaired.length} repaired, ${report.strays.length} stray, ${report.leftovers.length} left over`,
+        `${report.damaged.length - unrepaired.length} repaired, ` +
+        `${report.strays.length} stray, ${report.leftovers.length} left over`,
     );
     const ok = unrepaired.length === 0;
     output.result(

@@ -4,8 +4,8 @@ import { defineCommand } from '../cli/command.ts';
 export const umount = defineCommand({
   name: 'umount',
   summary: 'Unmount a composefs mount',
-  description: `Unmounts the composefs mount at DIR. Anything else mounted there is refused. The loop device and the image's own
-mount, if there are any, go with it.`,
+  description: `Unmounts the composefs mount at DIR. Anything else mounted there is refused. The
+loop device and the image's own mount, if there are any, go with it.`,
   args: [{ name: 'dir', help: 'directory the image is mounted at' }],
   options: {
     lazy: { flag: '--lazy', help: 'hide it now and free it when nothing uses it any more' },

@@ -1,9 +1,10 @@
 /**
  * `mount.composefs`: the mount helper, with the C tool's options, messages and exit status.
  *
- * Different on purpose (docs/composefs-differences.md): an empty digest is an error and not "no digest"; `tryverity` looks
- * whether the objects have fs-verity, so it never makes a mount in which no file opens; `\:` in basedir is a colon
- * of a path. Options and messages follow tools/mountcomposefs.c 1.0.8.
+ * Different on purpose (docs/composefs-differences.md): an empty digest is an error and not "no
+ * digest"; `tryverity` looks whether the objects have fs-verity, so it never makes a mount in which
+ * no file opens; `\:` in basedir is a colon of a path. Options and messages follow
+ * tools/mountcomposefs.c 1.0.8.
  */
 import { resolve } from 'node:path';
 import { libc } from '../../runtime/engines/node/libc.ts';

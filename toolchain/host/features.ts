@@ -1,8 +1,10 @@
 /**
- * What a composefs mount wants of a machine: one row per feature, with the kernel version and option that bring it.
+ * What a composefs mount wants of a machine: one row per feature, with the kernel version and
+ * option that bring it.
  *
- * Versions are upstream's; distributions backport, so `probe-features.ts` asks the machine and these only help a person.
- * Sources: Linux Documentation/filesystems/overlayfs.rst and the release notes of the versions named.
+ * Versions are upstream's; distributions backport, so `probe-features.ts` asks the machine and
+ * these only help a person. Sources: Linux Documentation/filesystems/overlayfs.rst and the release
+ * notes of the versions named.
  */
 
 export interface FeatureInfo {

@@ -1,10 +1,11 @@
 /**
- * Garbage collection of an object store: deletes objects that no named image and no mount refers to.
+ * Garbage collection of an object store: deletes objects that no named image and no mount refers
+ * to.
  *
- * What is kept is known completely before anything is deleted, and only files whose names are digests or that
- * interrupted writers left are ever deleted. Stopped at any point, the store is a store with some garbage. No writer of
- * coldseal can be active meanwhile (lock.ts); C mkcomposefs takes no lock, so its unfinished files are left alone for a
- * day.
+ * What is kept is known completely before anything is deleted, and only files whose names are
+ * digests or that interrupted writers left are ever deleted. Stopped at any point, the store is a
+ * store with some garbage. No writer of coldseal can be active meanwhile (lock.ts); C mkcomposefs
+ * takes no lock, so its unfinished files are left alone for a day.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';

@@ -1,9 +1,11 @@
 /**
- * Where things are in an object store: `ab/cdef…` for the object whose fs-verity digest is `abcdef…`.
+ * Where things are in an object store: `ab/cdef…` for the object whose fs-verity digest is
+ * `abcdef…`.
  *
- * The first two hexadecimal digits name the directory and the rest the file: 62 digits for SHA-256, 126 for
- * SHA-512 (libcomposefs lcfs-utils.c, digest_to_path). Everything being written is under `.staging-…`, one directory per
- * writer, so whatever a killed writer leaves is recognised by its name and no object is ever seen half-written.
+ * The first two hexadecimal digits name the directory and the rest the file: 62 digits for SHA-256,
+ * 126 for SHA-512 (libcomposefs lcfs-utils.c, digest_to_path). Everything being written is under
+ * `.staging-…`, one directory per writer, so whatever a killed writer leaves is recognised by its
+ * name and no object is ever seen half-written.
  */
 import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 

@@ -1,9 +1,10 @@
 /**
  * Who may use an object store now: any number of writers, or one garbage collection.
  *
- * A writer counts on an object it found; a collection must not delete it before the image that names it
- * exists. Both take a flock(2) on the store's directory, which the kernel drops when a process is killed. A file system
- * without flock (some network ones) gives writers no lock, and refuses a collection.
+ * A writer counts on an object it found; a collection must not delete it before the image that
+ * names it exists. Both take a flock(2) on the store's directory, which the kernel drops when a
+ * process is killed. A file system without flock (some network ones) gives writers no lock, and
+ * refuses a collection.
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';

@@ -109,11 +109,13 @@ function openNamed(sys: Sys, path: string, what: string): Fd {
 
 /** What was enforced, in lines. */
 export function describeMount(report: MountReport): string[] {
+  const where =
+    report.imageMount === 'detached' ? 'not attached anywhere' : 'through a temporary directory';
   return [
     `mounted at    ${report.dir} (${report.readOnly ? 'read-only' : 'writable'})`,
     `image digest  ${report.imageDigest}`,
     `file verity   ${report.fileVerity}`,
-    `image         from the ${report.image}, ${report.imageMount === 'detached' ? 'not attached anywhere' : 'through a temporary directory'}`,
+    `image         from the ${report.image}, ${where}`,
     `layers        ${report.basedirs.join(', ')}`,
   ];
 }

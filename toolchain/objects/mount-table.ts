@@ -1,10 +1,11 @@
 /**
  * The mounts of this machine, and which of them are composefs mounts.
  *
- * Read from every mount namespace that this user may see (/proc/PID/mountinfo, proc_pid_mountinfo(5)). A composefs
- * mount is an overlay with data-only lower layers; what is mounted there says its source, if coldseal made it:
- * `composefs:PATH@DEV.INO`. The image file stays in use while it is mounted, so its inode number cannot become another
- * file's, and a path that leads to this inode is the mounted image.
+ * Read from every mount namespace that this user may see (/proc/PID/mountinfo,
+ * proc_pid_mountinfo(5)). A composefs mount is an overlay with data-only lower layers; what is
+ * mounted there says its source, if coldseal made it: `composefs:PATH@DEV.INO`. The image file
+ * stays in use while it is mounted, so its inode number cannot become another file's, and a path
+ * that leads to this inode is the mounted image.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { errnoOf } from '../../runtime/sys-error.ts';
@@ -77,8 +78,12 @@ function splitDataLayers(value: ByteString): ByteString[] {
   const parts = value.match(/::|:|(?:\\.|[^:\\])+/gs) ?? [];
   return parts.flatMap((part, i) => {
     const isData = i > 0 && parts[i - 1] === '::' && part !== '::' && part !== ':';
-    return isData ? [part.replace(/\\(.)/gs, '$1') as ByteString] : [];
+    return isData ? [withoutBackslashes(part)] : [];
   });
+}
+
+function withoutBackslashes(text: string): ByteString {
+  return text.replace(/\\(.)/gs, '$1') as ByteString;
 }
 
 /** The kernel writes space, tab, newline, backslash and some others as a backslash and three octal digits. */

@@ -1,9 +1,11 @@
 /**
- * The objects that the mounts of this machine may read: what a garbage collection has to keep besides the named images.
+ * The objects that the mounts of this machine may read: what a garbage collection has to keep
+ * besides the named images.
  *
- * Three ways, by what a mount tells. A mount by coldseal names its image file. A plain EROFS mount shows the redirect
- * xattrs of its files. Any other composefs mount shows only contents, which are measured: slow, and right. A mount that
- * can be read in no way stops the collection, with its name.
+ * Three ways, by what a mount tells. A mount by coldseal names its image file. A plain EROFS mount
+ * shows the redirect xattrs of its files. Any other composefs mount shows only contents, which are
+ * measured: slow, and right. A mount that can be read in no way stops the collection, with its
+ * name.
  */
 import {
   closeSync,

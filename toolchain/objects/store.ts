@@ -1,13 +1,15 @@
 /**
- * The object store, seen by a writer: files go in under their fs-verity digest, whole or not at all.
+ * The object store, seen by a writer: files go in under their fs-verity digest, whole or not at
+ * all.
  *
- * Content is copied to a staging directory of this writer, brought to the disk, and only then renamed to its
- * name. So whatever happens, and whenever, a file with an object's name has its whole content. When `finish`
- * has returned, every object put is on the disk under its name, its directories too; earlier than that nothing
- * is promised about how many are. Syncing is per batch and not per file (docs/decisions/0010-object-store.md).
+ * Content is copied to a staging directory of this writer, brought to the disk, and only then
+ * renamed to its name. So whatever happens, and whenever, a file with an object's name has its
+ * whole content. When `finish` has returned, every object put is on the disk under its name, its
+ * directories too; earlier than that nothing is promised about how many are. Syncing is per batch
+ * and not per file (docs/decisions/0010-object-store.md).
  *
- * Several writers, in threads or processes, may use one store: they have their own staging directories, and
- * renaming the same object twice replaces equal content.
+ * Several writers, in threads or processes, may use one store: they have their own staging
+ * directories, and renaming the same object twice replaces equal content.
  */
 import {
   closeSync,
