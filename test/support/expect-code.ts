@@ -13,7 +13,34 @@ export function codeOf(run: () => unknown): string {
   return 'nothing was thrown';
 }
 
-/** Asserts that `run` throws a ColdsealError with this code. */
-export function expectCode(run: () => unknown, code: string, label = ''): void {
-  assert.is(codeOf(run), code, label);
+/** Asserts that `run` throws a ColdsealError with this code, and returns it. */
+export function expectCode(run: () => unknown, code: string, label = ''): ColdsealError {
+  try {
+    run();
+  } catch (error) {
+    return requireCode(error, code, label);
+  }
+  return assert.unreachable(`${label} nothing was thrown, expected ${code}`) as never;
+}
+
+/** The same for what `run` rejects with. */
+export async function expectCodeAsync(
+  run: () => Promise<unknown>,
+  code: string,
+  label = '',
+): Promise<ColdsealError> {
+  let thrown: unknown;
+  try {
+    await run();
+  } catch (error) {
+    thrown = error;
+  }
+  assert.ok(thrown !== undefined, `${label} nothing was thrown, expected ${code}`);
+  return requireCode(thrown, code, label);
+}
+
+function requireCode(error: unknown, code: string, label: string): ColdsealError {
+  if (!(error instanceof ColdsealError)) throw error;
+  assert.is(error.code, code, label);
+  return error;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const created = new Set<string>();
+let isWatching = false;
 
 /** A new empty directory; `remove` takes it away, and leaving the process does too. */
 export interface TempDir extends Disposable {
@@ -13,7 +14,8 @@ export interface TempDir extends Disposable {
 
 /** Makes a temporary directory; `using dir = tempDir();` removes it at the end of the block. */
 export function tempDir(parent: string = tmpdir()): TempDir {
-  if (created.size === 0) process.once('exit', () => created.forEach(removeTree));
+  if (!isWatching) process.once('exit', () => created.forEach(removeTree));
+  isWatching = true;
   const path = realpathSync(mkdtempSync(join(parent, 'coldseal-test-')));
   created.add(path);
   const remove = (): void => {

@@ -10,7 +10,7 @@ import { fstatFast, type FastStat } from '../../runtime/engines/node/xattr.ts';
 import { measureVerity } from '../../runtime/engines/node/verity.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { bytesOf, nodePath, showBytes, type ByteString } from '../image/byte-string.ts';
 import type { ObjectStore } from './store.ts';
 import { hashFunction } from './verity.ts';
@@ -46,7 +46,7 @@ export function runHashJob(job: HashJob, settings: HashSettings, store?: ObjectS
       constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY,
     );
   } catch (error) {
-    throw explainSysError(error, `Cannot read ${showBytes(job.path)}`);
+    throw explainReadError(error, job);
   }
   try {
     const result = readOpenFile(fd, job, settings);
@@ -56,10 +56,18 @@ export function runHashJob(job: HashJob, settings: HashSettings, store?: ObjectS
     }
     return result;
   } catch (error) {
-    throw explainSysError(error, `Cannot read ${showBytes(job.path)}`);
+    throw explainReadError(error, job);
   } finally {
     closeSync(fd);
   }
+}
+
+/** How opening or reading fails when a symlink, a pipe, a socket or a directory has taken the file's place. */
+const NO_LONGER_A_FILE = new Set(['ELOOP', 'ESPIPE', 'ENXIO', 'EISDIR']);
+
+function explainReadError(error: unknown, job: HashJob): unknown {
+  if (NO_LONGER_A_FILE.has(errnoOf(error) ?? '')) return changed(job);
+  return explainSysError(error, `Cannot read ${showBytes(job.path)}`);
 }
 
 function readOpenFile(fd: number, job: HashJob, settings: HashSettings): Uint8Array {
