@@ -392,10 +392,11 @@ function checkEpochs(
   denyList: DenyList | undefined,
 ): CheckResult {
   const denyVersion = denyList?.version ?? 0;
-  if (denyVersion < Math.max(manifest.minDenyVersion, policy.denyVersion)) {
+  const lowest = Math.max(manifest.minDenyVersion, policy.denyVersion);
+  if (denyVersion < lowest) {
     throw new ColdsealError(
       'VERIFY_DENY_LIST_OLD',
-      `Cannot judge the manifest: it needs deny list version ${Math.max(manifest.minDenyVersion, policy.denyVersion)}, version ${denyVersion} is here`,
+      `Cannot judge the manifest: it needs deny list version ${lowest}, version ${denyVersion} is here`,
       { hint: 'provide the deny list that came with the release' },
     );
   }
@@ -474,10 +475,11 @@ export function checkImage(image: ImageEntry, measured: ImageMeasurement): void 
       `Cannot accept image ${image.name}: it has ${measured.size} bytes, expected ${image.size}`,
     );
   }
-  if (!equalBytes(measured.digest, image.digest.value)) {
+  const expected = image.digest.value;
+  if (!equalBytes(measured.digest, expected)) {
     throw new ColdsealError(
       'VERIFY_IMAGE_DIGEST',
-      `Cannot accept image ${image.name}: its fs-verity digest is ${toHex(measured.digest)}, expected ${toHex(image.digest.value)}`,
+      `Cannot accept image ${image.name}: it measures ${toHex(measured.digest)}, expected ${toHex(expected)}`,
     );
   }
 }

@@ -68,7 +68,7 @@ export function decodeCanonical(bytes: Uint8Array, limits: CborLimits): CborValu
   if (!equalBytes(again, copy)) {
     throw new ColdsealError(
       'FORMAT_CBOR_NOT_CANONICAL',
-      `Cannot accept ${copy.length} bytes of CBOR: they differ from the canonical encoding of their value at byte ${firstDifference(again, copy)}`,
+      `Cannot accept ${copy.length} bytes of CBOR: not canonical at byte ${firstDifference(again, copy)}`,
       { hint: 'keys must be unique and sorted, integers and lengths as short as possible' },
     );
   }

@@ -197,7 +197,7 @@ function decodeChain(reader: EnvelopeReader): Uint8Array[] {
   if (count < CHAIN_LENGTH_MIN || count > CHAIN_LENGTH_MAX) {
     throw new ColdsealError(
       'FORMAT_ENVELOPE_CHAIN',
-      `Cannot read the envelope: its chain has ${count} certificates, expected ${CHAIN_LENGTH_MIN} to ${CHAIN_LENGTH_MAX}`,
+      `Cannot read the envelope: it has ${count} certificates, expected ${CHAIN_LENGTH_MIN} to ${CHAIN_LENGTH_MAX}`,
     );
   }
   return Array.from({ length: count }, () => reader.bytes(CERTIFICATE_BYTES_MAX, 'a certificate'));

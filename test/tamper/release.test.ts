@@ -244,6 +244,12 @@ const REFUSALS: readonly [what: string, exit: number, code: string, args: () => 
   ],
   ['no trust file', 6, 'HOST_NOT_FOUND', () => [good, '--trust', join(keys, 'absent')]],
   ['another board', 3, 'VERIFY_BOARD', () => [good, '--trust', trust, '--board', 'x']],
+  [
+    'a board whose file refuses development',
+    3,
+    'VERIFY_ROLE_NOT_ACCEPTED',
+    () => [good, '--trust', trust, '--board', 'ti-am62x-sk'],
+  ],
   ['another product', 3, 'VERIFY_PRODUCT', () => [good, '--trust', trust, '--product', 'x']],
   ['a higher epoch', 3, 'VERIFY_EPOCH', () => [good, '--trust', trust, '--min-epoch', '1=8']],
   [

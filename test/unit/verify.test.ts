@@ -321,6 +321,10 @@ test('every no has its check and its code, and nothing after it passes', () => {
     assert.not(verdict.ok, what);
     assert.is(verdict.reason?.code, code, what);
     const result = verdict[check];
+    const codes = CHECKS.map((name) => verdict[name]).map((r) =>
+      r.status === 'pass' ? '' : r.code,
+    );
+    assert.ok(check === 'integrity' || codes.includes('VERIFY_NOT_REACHED'), what);
     assert.is(result.status === 'fail' && result.code, code, what);
     const failed = CHECKS.filter((name) => verdict[name].status === 'fail');
     assert.equal(failed, [check], what);
@@ -381,7 +385,11 @@ test('boot does not depend on the time; an installation with a floor lets the fu
     { now: 0, isTrusted: true },
     { now: 9_000_000_000, isTrusted: true },
   ];
-  for (const time of years) assert.ok(verdictOf({}, { mode: 'boot', time }).ok);
+  for (const time of years) {
+    const verdict = verdictOf({}, { mode: 'boot', time });
+    assert.ok(verdict.ok && verdict.time.status !== 'pass');
+    assert.is(verdict.time.code, 'VERIFY_TIME_NOT_ASKED');
+  }
   const floor = { mode: 'install', time: { now: 1_700_000_000, isTrusted: false } } as const;
   assert.is(verdictOf({}, floor).time.status, 'pass');
   const now = { mode: 'install', time: { now: 1_800_000_000, isTrusted: true } } as const;

@@ -5,8 +5,8 @@ import { defineCommand } from '../cli/command.ts';
 export const keysInit = defineCommand({
   name: 'keys init',
   summary: 'Make development keys: root, intermediate and image-signing leaf',
-  description: `Makes three RSA-3072 keys and their certificates in DIR (keys/dev by default), private keys with mode 0600.
-Every certificate is marked for development, so no production board accepts what they sign.
+  description: `Makes three RSA-3072 keys and their certificates in DIR (keys/dev by default), private keys with
+mode 0600. Every certificate is marked for development, so no production board accepts what they sign.
 
 Prints the root's pin (SHA-256 of its public key), which is what devices trust.`,
   args: [{ name: 'dir', help: 'directory of the keys (default: keys/dev)', optional: true }],

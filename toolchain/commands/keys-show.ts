@@ -4,8 +4,8 @@ import { defineCommand } from '../cli/command.ts';
 export const keysShow = defineCommand({
   name: 'keys show',
   summary: 'Show the roles, pins and validity of certificates',
-  description: `Shows each certificate of the PEM files named, or of the *.cert.pem and *.chain.pem files of a directory.
-A file with several certificates is checked as a chain by the rules of the device: leaf first, root last.`,
+  description: `Shows each certificate of the PEM files named, or of the *.cert.pem and *.chain.pem files of a
+directory. A file with several certificates is checked as a chain by the rules of the device: leaf first, root last.`,
   args: [
     {
       name: 'path',

@@ -1,5 +1,6 @@
 /** `coldseal verify`: the device's own verification over a release directory, on the host. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { CoseAlgorithm } from '../../runtime/format/envelope.ts';
 import type { ReleaseReport } from '../sign/check-release.ts';
 import { defineCommand } from '../cli/command.ts';
 
@@ -8,16 +9,18 @@ const ROLES = ['production', 'development', 'factory', 'recovery'] as const;
 export const verify = defineCommand({
   name: 'verify',
   summary: 'Verify a release: signature, policy, every image and every object',
-  description: `Runs the runtime's own verification over DIR (manifest.cose, images/, objects/), then hashes every object and
-refuses files that are not part of the release. Trust is always given: --trust names a PEM file of root certificates
-or a trust bundle.
+  description: `Runs the runtime's own verification over DIR (manifest.cose, images/, objects/), then hashes every
+object and refuses files that are not part of the release. Trust is always given: --trust names a PEM file of root
+certificates or a trust bundle.
 
-Six results are reported apart: authenticity, role, integrity, board, epoch and time. What was not asked for (no --board,
-no --min-epoch, boot mode) is reported as not evaluated. Boot mode never looks at the clock; install mode does.`,
+With --board the release must be for that board; where the board has a file, its signature algorithms and signer roles
+apply, so a production board refuses development keys. Six results are reported apart: authenticity, role, integrity,
+board, epoch and time. What was not asked for (no --board, no --min-epoch, boot mode) is reported as not evaluated. Boot
+mode never looks at the clock; install mode does.`,
   args: [{ name: 'dir', help: 'release directory' }],
   options: {
     trust: { flag: '--trust <file>', help: 'PEM roots or trust bundle to verify against' },
-    board: { flag: '--board <id>', help: 'board the release must be for' },
+    board: { flag: '--board <id>', help: 'board the release must be for: identifier or file' },
     product: { flag: '--product <name>', help: 'product the release must be for' },
     accept: {
       flag: '--accept <role>',
@@ -60,16 +63,21 @@ no --min-epoch, boot mode) is reported as not evaluated. Boot mode never looks a
     const { loadTrust } = await import('../sign/trust-file.ts');
     const { readSmallFile } = await import('../sign/pem.ts');
     const { objectsOfImage } = await import('../image/objects.ts');
-    const { COSE_PS256 } = await import('../../runtime/format/envelope.ts');
-    const roles = options.accept.length === 0 ? ROLES : options.accept;
+    const { COSE_ALGORITHMS } = await import('../../runtime/format/envelope.ts');
+    const algorithmsOf = (names: readonly string[]): CoseAlgorithm[] =>
+      [...COSE_ALGORITHMS].filter(([, { name }]) => names.includes(name)).map(([id]) => id);
+    const board = options.board === undefined ? undefined : await boardPolicy(options.board);
+    const asked = options.accept.length === 0 ? ROLES : options.accept;
+    // The board's file can only be tightened by --accept.
+    const roles = asked.filter((role) => board?.roles.includes(role) !== false);
     const bar = output.progress('Hashing objects', { unit: 'bytes' });
     const report = await checkRelease(args[0], {
       policy: {
         anchors: loadTrust(trust),
-        algorithms: [COSE_PS256],
+        algorithms: algorithmsOf(board?.algorithms ?? ['PS256']),
         roles: roles.map((role) => (ROLES.indexOf(role) + 1) as 1 | 2 | 3 | 4),
         product: options.product,
-        board: options.board,
+        board: board?.id,
         epochs: parseEpochs(options.minEpoch),
         denyVersion: 0,
         mode: options.mode,
@@ -86,6 +94,24 @@ no --min-epoch, boot mode) is reported as not evaluated. Boot mode never looks a
     return exitCodeOf(report);
   },
 });
+
+interface BoardPolicy {
+  readonly id: string;
+  readonly roles: readonly (typeof ROLES)[number][];
+  readonly algorithms: readonly string[];
+}
+
+/** What a board's file asks for. A name without a file is compared with the manifest and asks for nothing more. */
+async function boardPolicy(reference: string): Promise<BoardPolicy> {
+  const { loadBoard } = await import('../board/load.ts');
+  try {
+    const { id, signing } = loadBoard(reference, process.cwd()).value;
+    return { id, ...signing };
+  } catch (error) {
+    if (!(error instanceof ColdsealError) || error.code !== 'CONFIG_BOARD_UNKNOWN') throw error;
+    return { id: reference, roles: ROLES, algorithms: ['PS256'] };
+  }
+}
 
 function exitCodeOf(report: ReleaseReport): number {
   return report.verdict.ok ? 0 : 3;

@@ -18,6 +18,7 @@ export const RELEASE_FILES: ReadonlySet<string> = new Set([
   'provenance.json',
   'release.json',
   'sbom.json',
+  'timings.json',
 ]);
 
 /** Runs `use` on an open regular file; `missing` is the code when there is none. */

@@ -48,7 +48,12 @@ function manifestPayload(manifest: Manifest): Uint8Array {
   return payload;
 }
 
-function checkSigner(manifest: Manifest, signer: SignerDescription, options: SignOptions): void {
+/** Refuses a signer that must not sign this manifest; a release asks before it builds anything. */
+export function checkSigner(
+  manifest: Pick<Manifest, 'role'>,
+  signer: SignerDescription,
+  options: SignOptions,
+): void {
   const { productionBoards = [], now = Math.floor(Date.now() / 1000), onWarning } = options;
   const isDevelopment =
     manifest.role === PURPOSE.DEVELOPMENT || signer.purposes.includes(PURPOSE.DEVELOPMENT);
@@ -60,9 +65,10 @@ function checkSigner(manifest: Manifest, signer: SignerDescription, options: Sig
     );
   }
   if (!signer.purposes.includes(manifest.role)) {
+    const named = signer.purposes.map(purposeName).join(', ');
     throw new ColdsealError(
       'CONFIG_KEY_ROLE',
-      `Cannot sign in role ${purposeName(manifest.role)} with ${signer.name}: it is for ${signer.purposes.map(purposeName).join(', ')}`,
+      `Cannot sign in role ${purposeName(manifest.role)} with ${signer.name}: it is for ${named}`,
     );
   }
   checkDates(signer, now, onWarning);
