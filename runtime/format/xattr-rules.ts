@@ -8,6 +8,7 @@ import { allZero } from './bytes.ts';
 import {
   OverlayMetacopy,
   SHARED_XATTRS_PER_INODE_MAX,
+  SYMLINK_TARGET_MAX,
   XATTR_EXTERNAL_TOTAL_MAX,
   XATTR_ESCAPED_OPAQUE,
   XATTR_ESCAPED_WHITEOUT,
@@ -225,6 +226,7 @@ function testRedirect({ image, xattrs }: InodeFacts): string | undefined {
 function redirectProblem(image: ErofsImage, { view }: NamedXattr): string | undefined {
   const { bytes } = image;
   if (view.valueStart === view.end || bytes[view.valueStart] !== 0x2f) return 'it is not absolute';
+  if (view.end - view.valueStart > SYMLINK_TARGET_MAX + 1) return 'it is too long';
   let partStart = view.valueStart + 1;
   for (let at = partStart; at <= view.end; at++) {
     const byte = at === view.end ? 0x2f : bytes[at]!;

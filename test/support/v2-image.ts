@@ -98,10 +98,19 @@ function directory(
   return Buffer.concat([table, Buffer.from(entries.map(([name]) => name).join(''))]);
 }
 
+export interface V2Options {
+  /** Another place for the symlink, with a target that may then cross a block. */
+  readonly link?: { readonly nid: number; readonly target: string };
+  /** What the header says. */
+  readonly version?: number;
+}
+
 /** The image: a file with two names, a symlink and a whiteout. */
-export function v2Image(): Uint8Array {
-  const image = Buffer.alloc(EROFS_BLOCK_SIZE);
-  ComposefsHeader.encode({ version: 1, flags: 0, composefs_version: 2 }, image);
+export function v2Image({ link, version = 2 }: V2Options = {}): Uint8Array {
+  const blocks = link === undefined ? 1 : 2;
+  const { nid: linkNid, target } = link ?? { nid: LINK, target: 'a/b' };
+  const image = Buffer.alloc(blocks * EROFS_BLOCK_SIZE);
+  ComposefsHeader.encode({ version: 1, flags: 0, composefs_version: version }, image);
   const zero = {
     checksum: 0,
     sb_extslots: 0,
@@ -131,7 +140,7 @@ export function v2Image(): Uint8Array {
       blkszbits: 12,
       root_nid: ROOT,
       inos: 4n,
-      blocks: 1,
+      blocks,
     },
     image,
     EROFS_SUPER_OFFSET,
@@ -141,7 +150,7 @@ export function v2Image(): Uint8Array {
     ['..', ROOT, 2],
     ['f', FILE, 1],
     ['g', FILE, 1],
-    ['l', LINK, 7],
+    ['l', linkNid, 7],
     ['w', WHITEOUT, 3],
   ]);
   putInode(image, ROOT, { layout: 2, mode: 0o40755, size: tail.length, nlink: 2, tail });
@@ -162,12 +171,12 @@ export function v2Image(): Uint8Array {
     xattrs,
     tail: Buffer.alloc(4, 0xff),
   });
-  putInode(image, LINK, {
+  putInode(image, linkNid, {
     layout: 2,
     mode: 0o120777,
-    size: 3,
+    size: target.length,
     xattrs: xattrArea([]),
-    tail: Buffer.from('a/b'),
+    tail: Buffer.from(target),
   });
   putInode(image, WHITEOUT, { layout: 0, mode: 0o20600, size: 0 });
   image.set(entry(SHARED), SHARED_AT);
