@@ -10,6 +10,8 @@ _coldseal() {
     --hash) words='sha256 sha512' ;;
     --color) words='auto always never' ;;
     --verity) words='require if-supported off' ;;
+    --accept) words='production development factory recovery' ;;
+    --mode) words='boot install' ;;
     --require) words='root user-namespaces new-mount-api erofs erofs-file erofs-long-symlinks loop overlay overlay-data-only overlay-verity overlay-append overlay-descriptors overlay-detached overlay-userxattr-data verity-intact verity reflink idmap fuse' ;;
   esac
   if [[ -n $words ]]; then
@@ -23,7 +25,7 @@ _coldseal() {
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys doctor composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify doctor composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
@@ -41,6 +43,8 @@ _coldseal() {
     'umount') words='--lazy --json --quiet --color --help' ;;
     'keys init') words='--force --days --not-before --organization --json --quiet --color --help' ;;
     'keys show') words='--json --quiet --color --help' ;;
+    'release') words='--output --keys --board --force --threads --json --quiet --color --help' ;;
+    'verify') words='--trust --board --product --accept --min-epoch --deny --mode --json --quiet --color --help' ;;
     'doctor') words='--require --json --quiet --color --help' ;;
   esac
   if [[ $COMP_CWORD -eq 1 || $cur == -* || $words != --* ]]; then

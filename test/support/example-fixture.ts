@@ -16,6 +16,7 @@ const STEPS: readonly (readonly [command: string, args: string, makes: string])[
   ['image build', '--digest-store=objects rootfs rootfs.cfs', 'rootfs.cfs'],
   ['image build', '--digest-store=objects newer newer.cfs', 'newer.cfs'],
   ['keys init', 'keys/dev', 'keys/dev'],
+  ['release', 'BOOTSET.yaml --output release', 'release'],
 ];
 
 const ENTRIES: readonly (readonly [path: string, content: string])[] = [
@@ -27,6 +28,16 @@ const ENTRIES: readonly (readonly [path: string, content: string])[] = [
   ['newer/etc/os-release', 'NAME=Newer\n'],
   ['newer/usr/bin/hello', `#!/bin/sh\necho hello again\n${'#'.repeat(8000)}\n`],
   ['newer/usr/share/data', 'data '.repeat(4000)],
+  [
+    'BOOTSET.yaml',
+    `product: demo
+version: 1.0.0
+board: qemu-x86_64
+epochs: { 1: 1 }
+images:
+  - { name: root, role: system, source: { directory: rootfs } }
+`,
+  ],
   ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
 

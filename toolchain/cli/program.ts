@@ -17,6 +17,7 @@ import { imageMissing } from '../commands/image-missing.ts';
 import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
+import { release } from '../commands/release.ts';
 import { verify } from '../commands/verify.ts';
 import { mount } from '../commands/mount.ts';
 import { storeGc } from '../commands/store-gc.ts';
@@ -44,6 +45,7 @@ export const COMMANDS: readonly Command[] = [
   umount,
   keysInit,
   keysShow,
+  release,
   verify,
   doctor,
 ];

@@ -14,6 +14,7 @@ import { TOOLCHAIN_REASONS } from '../reasons.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './docs-completions.ts';
 import { commandReference, errorReference } from './docs-markdown.ts';
 import { commandPage, mainPage, pageName } from './docs-man.ts';
+import { configFiles } from './config-docs.ts';
 import { fillFormatTables } from './format-docs.ts';
 import { ROOT } from './root.ts';
 
@@ -38,6 +39,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   files.set('completions/coldseal.bash', bashCompletion(COMMANDS, PERSONALITIES));
   files.set('completions/_coldseal', zshCompletion(COMMANDS, PERSONALITIES));
   files.set('completions/coldseal.fish', fishCompletion(COMMANDS, PERSONALITIES));
+  for (const [path, text] of configFiles()) files.set(path, text);
   const format = 'docs/format.md';
   if (existsSync(join(ROOT, format))) {
     files.set(format, await fillFormatTables(readFileSync(join(ROOT, format), 'utf8')));

@@ -1,0 +1,59 @@
+/** `coldseal release`: a signed release directory from a bootset. */
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { defineCommand } from '../cli/command.ts';
+
+export const release = defineCommand({
+  name: 'release',
+  summary: 'Build, sign and check every image of a bootset',
+  description: `Builds the images that BOOTSET.yaml lists into one directory with a shared object store, signs the manifest, reads
+everything back through the device's own verification, and only then gives the directory its name: DIR has
+manifest.cose, images/, objects/, release.json (inputs, tools, options) and timings.json.
+
+Refused: content without an fs-verity digest, a development key for a production board, anything the board file says the
+board would not take. The same inputs give the same bytes, the signature and timings.json aside. The build time is
+SOURCE_DATE_EPOCH, or else the newest modification time inside the images.`,
+  args: [{ name: 'bootset', help: 'BOOTSET.yaml' }],
+  options: {
+    dir: { flag: '-o, --output <dir>', help: 'directory of the release; it must not exist' },
+    keys: { flag: '--keys <dir>', help: 'directory of the signing key (default: as the bootset)' },
+    board: { flag: '--board <id>', help: 'board, or path of a board file, instead of the bootset' },
+    force: { flag: '--force', help: 'replace a release that is there' },
+    threads: {
+      flag: '--threads <n>',
+      help: 'threads that hash and copy (default: processors)',
+      integer: { min: 1, max: 256 },
+    },
+  },
+  examples: [
+    {
+      run: 'coldseal release BOOTSET.yaml -o release',
+      note: 'Build and sign a release',
+    },
+  ],
+  exitCodes: { 3: 'an object or the written release is not what its digest says' },
+  async run({ args: [bootset], options, output }) {
+    if (options.dir === undefined) {
+      throw new ColdsealError(
+        'USAGE_MISSING_OPTION',
+        `Cannot release ${bootset}: expected -o DIR, the directory to write`,
+      );
+    }
+    const { availableParallelism } = await import('node:os');
+    const { buildRelease } = await import('../release/build-release.ts');
+    const { textReport, jsonReport } = await import('../release/report.ts');
+    const built = await buildRelease({
+      bootset,
+      output: options.dir,
+      force: options.force,
+      threads: options.threads ?? availableParallelism(),
+      keys: options.keys,
+      board: options.board,
+      sourceDateEpoch: process.env['SOURCE_DATE_EPOCH'],
+      startProgress: (label) => output.progress(label, { unit: 'bytes' }),
+      onWarning: (text) => output.warn(text),
+      signal: output.interrupted,
+    });
+    for (const line of textReport(built, options.dir)) output.line(line);
+    output.result(jsonReport(built, options.dir));
+  },
+});

@@ -1,0 +1,306 @@
+/**
+ * `coldseal release`: bootset in, signed release directory out, in one order.
+ *
+ * Ask what can be asked before any work (settings, sources, key, board); build every image into one shared object
+ * store; make and sign the manifest; read everything back from the directory through the device's own verification
+ * and the image reader; only then give the directory its name. Whatever fails on the way, the name shows nothing
+ * new. The same inputs give the same bytes in every file but the signature's and timings.json.
+ */
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromHex, toHex } from '../../runtime/format/bytes.ts';
+import { openImage } from '../../runtime/format/erofs-image.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
+import { createManifest, encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
+import { distinctObjects, summariseObjects } from '../../runtime/format/object-list.ts';
+import { restrictToComposefs } from '../../runtime/format/restrict.ts';
+import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import type { Progress } from '../cli/progress.ts';
+import { buildImage } from '../image/build.ts';
+import { printDump } from '../image/describe.ts';
+import { objectsOfImage } from '../image/objects.ts';
+import { readInput } from '../image/read-input.ts';
+import { readTree } from '../image/read-tree.ts';
+import {
+  AtomicFile,
+  isInside,
+  refuseExisting,
+  syncDirectory,
+  writeFileAtomically,
+} from '../objects/atomic-file.ts';
+import { checkRelease, imageFileName } from '../sign/check-release.ts';
+import { DEV_KEYS_DIR, openDevSigner } from '../sign/dev-keys.ts';
+import { anchorOf } from '../sign/sign-envelope.ts';
+import { signManifest } from '../sign/sign-manifest.ts';
+import type { Signer, SignerDescription } from '../sign/signer.ts';
+import { type Bootset, type BootsetImage, loadBootset } from './bootset.ts';
+import { checkBoards, checkFormats, productionBoards } from './check-board.ts';
+import { releaseRecord } from './record.ts';
+import { readSource, type SourceTree } from './sources.ts';
+import { StagedDirectory } from './staged-directory.ts';
+import { StageTimes, type Timings } from './timings.ts';
+
+export interface ReleaseOptions {
+  readonly bootset: string;
+  readonly output: string;
+  readonly force: boolean;
+  readonly threads: number;
+  /** Replaces `keys:`. */
+  readonly keys?: string | undefined;
+  /** Replaces `board:`. */
+  readonly board?: string | undefined;
+  /** SOURCE_DATE_EPOCH as the environment has it. */
+  readonly sourceDateEpoch?: string | undefined;
+  /** Seconds since 1970, for the validity of the key; the host's clock by default. Never enters the release. */
+  readonly now?: number | undefined;
+  readonly startProgress: (label: string) => Progress;
+  readonly onWarning: (text: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One image of the set, built. */
+export interface BuiltRelease {
+  readonly bootset: Bootset;
+  readonly manifest: Manifest;
+  readonly manifestSha256: string;
+  readonly signer: SignerDescription;
+  readonly images: readonly BuiltSetImage[];
+  /** Distinct objects of the whole set, and what the images would need apart from each other. */
+  readonly objects: { readonly count: number; readonly bytes: number };
+  readonly timings: Timings;
+}
+
+export interface BuiltSetImage {
+  readonly image: BootsetImage;
+  readonly entry: ImageEntry;
+  readonly source: Omit<SourceTree, 'root'>;
+  readonly inodeCount: number;
+  /** SHA-256 of what `coldseal image dump` prints: names the tree whatever format it is written in. */
+  readonly treeSha256: string;
+}
+
+/** Builds, signs, reads back and publishes a release. */
+export async function buildRelease(options: ReleaseOptions): Promise<BuiltRelease> {
+  const times = new StageTimes();
+  if (!options.force) refuseExisting(options.output);
+  const epoch = parseSourceDateEpoch(options.sourceDateEpoch);
+  const bootset = loadBootset(options.bootset, options);
+  refuseOutputInSource(options.output, bootset);
+  const { now, onWarning } = options;
+  const whenWhat = { ...(now === undefined ? {} : { now }), onWarning };
+  const keys = options.keys ?? bootset.keys ?? DEV_KEYS_DIR;
+  const signer = openDevSigner(keys, now === undefined ? {} : { now });
+  checkBoards(bootset, signer.describe(), whenWhat);
+  times.end('check');
+
+  using staged = new StagedDirectory(options.output, options);
+  const images = await buildImages(bootset, staged.path, options, times);
+  checkFormats(
+    bootset,
+    images.map(({ entry }) => entry.format),
+  );
+  const manifest = makeManifest(bootset, images, epoch ?? newestOf(images));
+  const payload = encodeManifest(manifest);
+  const envelope = signManifest(manifest, signer, {
+    productionBoards: productionBoards(bootset),
+    ...(now === undefined ? {} : { now }),
+  });
+  const { sha256 } = createNodeCrypto();
+  const built = {
+    bootset,
+    manifest,
+    manifestSha256: toHex(sha256(payload)),
+    signer: signer.describe(),
+    images,
+    objects: setObjects(images),
+  };
+  writeFileAtomically(join(staged.path, 'manifest.cose'), envelope);
+  writeJson(join(staged.path, 'release.json'), releaseRecord(built, epoch));
+  times.end('sign');
+
+  await readBack(staged.path, built, signer, options);
+  times.end('verify');
+  const timings = times.finish();
+  writeJson(join(staged.path, 'timings.json'), timings);
+  staged.commit();
+  return { ...built, timings };
+}
+
+// --- images --------------------------------------------------------------------------------------------
+
+async function buildImages(
+  bootset: Bootset,
+  directory: string,
+  options: ReleaseOptions,
+  times: StageTimes,
+): Promise<BuiltSetImage[]> {
+  const store = join(directory, 'objects');
+  const imageDirectory = join(directory, 'images');
+  for (const path of [store, imageDirectory]) {
+    mkdirSync(path);
+    // Whatever the umask is: a release is for others to read.
+    chmodSync(path, 0o755);
+  }
+  const built: BuiltSetImage[] = [];
+  for (const image of bootset.images) {
+    const progress = options.startProgress(`reading ${image.name}`);
+    const { root, ...source } = await readSource(image, {
+      store,
+      threads: options.threads,
+      signal: options.signal,
+      onProgress: (done, total) => progress.update(done, total),
+    }).finally(() => progress.done());
+    times.end(`read ${image.name}`);
+    built.push({ image, source, ...writeImage(image, { root, ...source }, imageDirectory) });
+    times.end(`write ${image.name}`);
+  }
+  syncDirectory(imageDirectory);
+  return built;
+}
+
+function writeImage(
+  image: BootsetImage,
+  source: SourceTree,
+  directory: string,
+): Pick<BuiltSetImage, 'entry' | 'inodeCount' | 'treeSha256'> {
+  const { algorithm, versions } = image;
+  // The name is the digest, which is known when the image has been written.
+  const path = join(directory, '.unnamed');
+  using file = new AtomicFile(path);
+  const built = buildImage(source.root, {
+    versions,
+    algorithm,
+    consume: (bytes) => file.write(bytes),
+  });
+  file.commit();
+  const { sha256 } = createNodeCrypto();
+  const objects = summariseObjects(source.objects, sha256);
+  const entry: ImageEntry = {
+    role: image.role,
+    name: image.name,
+    format: built.version as ImageEntry['format'],
+    size: built.size,
+    digest: { algorithm, value: fromHex(built.digest)! },
+    objectCount: objects.count,
+    objectBytes: objects.bytes,
+    objectListDigest: objects.digest,
+    mount: image.mount,
+    start: image.start,
+    flags: image.flags,
+    recipe: image.recipe,
+  };
+  const treeSha256 = treeDigest(readInput(path));
+  renameSync(path, join(directory, imageFileName(entry)));
+  return { entry, inodeCount: built.inodeCount, treeSha256 };
+}
+
+/** Of the image as it was written, not of the tree in memory: what the writer computes is part of it. */
+function treeDigest(bytes: Uint8Array): string {
+  const image = openImage(bytes);
+  restrictToComposefs(image);
+  const hash = createHash('sha256');
+  for (const piece of printDump(readTree(image))) hash.update(piece, 'latin1');
+  return hash.digest('hex');
+}
+
+function setObjects(images: readonly BuiltSetImage[]): { count: number; bytes: number } {
+  const objects = distinctObjects(images.flatMap(({ source }) => source.objects));
+  return { count: objects.length, bytes: objects.reduce((sum, { size }) => sum + size, 0) };
+}
+
+// --- manifest ------------------------------------------------------------------------------------------
+
+function makeManifest(
+  bootset: Bootset,
+  images: readonly BuiltSetImage[],
+  builtAt: number,
+): Manifest {
+  return createManifest(
+    {
+      product: bootset.product,
+      boards: bootset.boards.map(({ value }) => value.id),
+      version: bootset.version,
+      epochs: bootset.epochs,
+      builtAt,
+      valid: bootset.valid,
+      role: bootset.role,
+      images: images.map(({ entry }) => entry),
+      bootBinding: undefined,
+      sbom: undefined,
+      provenance: undefined,
+      minDenyVersion: bootset.minDenyVersion,
+      notes: bootset.notes,
+    },
+    createNodeCrypto().sha256,
+  );
+}
+
+function newestOf(images: readonly BuiltSetImage[]): number {
+  return Math.max(...images.map(({ source }) => source.newest));
+}
+
+/** The only time source a release has (reproducible-builds.org, SOURCE_DATE_EPOCH). */
+function parseSourceDateEpoch(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new ColdsealError(
+    'CONFIG_SOURCE_DATE_EPOCH',
+    `Cannot use SOURCE_DATE_EPOCH ${JSON.stringify(text)}: expected seconds since 1970`,
+    { hint: 'set it to a number, or take it out of the environment' },
+  );
+}
+
+// --- the directory -------------------------------------------------------------------------------------
+
+/** A release inside a source would become part of what it is built from. */
+function refuseOutputInSource(output: string, bootset: Bootset): void {
+  for (const { source, name } of bootset.images) {
+    if (source.kind !== 'directory') continue;
+    if (!isInside(output, source.path) && !isInside(source.path, output)) continue;
+    throw new ColdsealError(
+      'USAGE_STORE_IN_SOURCE',
+      `Cannot write the release ${output}: it and the source of image ${name}, ${source.path}, lie inside each other`,
+      { hint: 'put the release beside the source' },
+    );
+  }
+}
+
+function writeJson(path: string, value: object): void {
+  writeFileAtomically(path, Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`));
+}
+
+/** The second code path: what lies in the directory, through the device's verification and the image reader. */
+async function readBack(
+  directory: string,
+  { bootset, manifest }: Pick<BuiltRelease, 'bootset' | 'manifest'>,
+  signer: Signer,
+  options: ReleaseOptions,
+): Promise<void> {
+  const { chain, algorithm } = signer.describe();
+  const progress = options.startProgress('reading back');
+  const { verdict } = await checkRelease(directory, {
+    policy: {
+      anchors: [anchorOf(chain)],
+      algorithms: [algorithm],
+      roles: [manifest.role],
+      product: bootset.product,
+      board: manifest.boards[0],
+      epochs: bootset.epochs,
+      denyVersion: bootset.minDenyVersion,
+      mode: 'boot',
+      time: undefined,
+    },
+    denyList: undefined,
+    objectsOfImage,
+    onProgress: (done, total) => progress.update(done, total),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  }).finally(() => progress.done());
+  if (verdict.ok) return;
+  const { code, message } = verdict.reason!;
+  throw new ColdsealError(code, `Cannot publish the release, reading it back says: ${message}`, {
+    hint: 'something changed what had been written; check the disk and the memory of this machine',
+    cause: verdict.reason,
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * release.json: what a release was built from, with what, and how; for people and their tools, never read by a device.
+ *
+ * It holds only what the inputs decide, so that two builds can be compared byte by byte: no clock (timings.json
+ * has that), no absolute path, no thread count, and nothing of the signature, which differs with each key.
+ */
+import { toHex } from '../../runtime/format/bytes.ts';
+import { MOUNT, MOUNT_FLAG, START } from '../../runtime/format/manifest-image.ts';
+import { purposeName } from '../../runtime/format/oids.ts';
+import { imageFileName } from '../sign/check-release.ts';
+import { VERSION } from '../version.ts';
+import type { BuiltRelease, BuiltSetImage } from './build-release.ts';
+
+/** The record of a release; `epoch` is SOURCE_DATE_EPOCH where it was given. */
+export function releaseRecord(
+  built: Omit<BuiltRelease, 'timings'>,
+  epoch: number | undefined,
+): object {
+  const { bootset, manifest, objects } = built;
+  return {
+    schema: 1,
+    product: manifest.product,
+    version: manifest.version,
+    releaseId: toHex(manifest.releaseId),
+    manifestSha256: built.manifestSha256,
+    boards: manifest.boards,
+    epochs: Object.fromEntries(manifest.epochs),
+    role: purposeName(manifest.role),
+    builtAt: manifest.builtAt,
+    valid: manifest.valid ?? null,
+    inputs: {
+      bootset: { sha256: bootset.file.sha256 },
+      boards: bootset.boards.map(({ value, sha256 }) => ({ id: value.id, sha256 })),
+      images: built.images.map(inputOf),
+    },
+    tools: { coldseal: VERSION, node: process.versions.node, openssl: process.versions.openssl },
+    options: {
+      sourceDateEpoch: epoch ?? null,
+      builtAtFrom: epoch === undefined ? 'newest modification time' : 'SOURCE_DATE_EPOCH',
+      images: Object.fromEntries(built.images.map((each) => [each.image.name, optionsOf(each)])),
+    },
+    images: built.images.map(outputOf),
+    objects,
+    timings: 'timings.json',
+  };
+}
+
+function inputOf({ image, source, treeSha256 }: BuiltSetImage): object {
+  return {
+    name: image.name,
+    [image.source.kind]: image.source.given,
+    ...(source.dumpSha256 === undefined ? {} : { dumpSha256: source.dumpSha256 }),
+    entries: source.entries,
+    bytes: source.bytes,
+    treeSha256,
+  };
+}
+
+function optionsOf({ image }: BuiltSetImage): object {
+  const { algorithm, versions, recipe } = image;
+  return {
+    hash: algorithm,
+    minVersion: versions.min,
+    maxVersion: versions.max,
+    ...(recipe === undefined
+      ? {}
+      : {
+          mtime: recipe.mtime === 2 ? 'epoch' : 'keep',
+          xattrs: ['all', 'user', 'none'][recipe.xattrs - 1],
+          hardlinks: recipe.hardlinks === 2 ? 'keep' : 'split',
+          devices: recipe.devices === 2 ? 'skip' : 'keep',
+          inlineMax: recipe.inlineMax,
+        }),
+  };
+}
+
+function outputOf({ image, entry, inodeCount }: BuiltSetImage): object {
+  return {
+    name: entry.name,
+    role: image.settings.role,
+    mount: nameOf(MOUNT, entry.mount),
+    start: nameOf(START, entry.start),
+    flags: Object.entries(MOUNT_FLAG)
+      .filter(([, bit]) => (entry.flags & bit) !== 0)
+      .map(([name]) => name.toLowerCase()),
+    file: `images/${imageFileName(entry)}`,
+    size: entry.size,
+    format: entry.format,
+    inodes: inodeCount,
+    fsVerityDigest: toHex(entry.digest.value),
+    objects: {
+      count: entry.objectCount,
+      bytes: entry.objectBytes,
+      listSha256: toHex(entry.objectListDigest),
+    },
+  };
+}
+
+function nameOf(table: Readonly<Record<string, number>>, value: number): string {
+  return Object.keys(table)
+    .find((name) => table[name] === value)!
+    .toLowerCase();
+}

@@ -1,0 +1,77 @@
+/** What `release` prints: the same facts as text and as JSON. */
+import { toHex } from '../../runtime/format/bytes.ts';
+import { purposeName } from '../../runtime/format/oids.ts';
+import { formatBytes, formatDuration } from '../cli/progress.ts';
+import type { BuiltRelease } from './build-release.ts';
+
+/** What the images would need apart from each other beyond what they need together. */
+export function sharedObjects({ images, objects }: Pick<BuiltRelease, 'images' | 'objects'>): {
+  count: number;
+  bytes: number;
+} {
+  const sum = (pick: (entry: BuiltRelease['images'][number]['entry']) => number): number =>
+    images.reduce((total, { entry }) => total + pick(entry), 0);
+  return {
+    count: sum(({ objectCount }) => objectCount) - objects.count,
+    bytes: sum(({ objectBytes }) => objectBytes) - objects.bytes,
+  };
+}
+
+/** The report in lines. */
+export function textReport(release: BuiltRelease, directory: string): string[] {
+  const { manifest, signer, objects, images, timings } = release;
+  const shared = sharedObjects(release);
+  const saved =
+    shared.count === 0
+      ? 'none shared between images'
+      : `${shared.count} shared between images save ${formatBytes(shared.bytes)}`;
+  return [
+    `release       ${manifest.product} ${manifest.version} (${toHex(manifest.releaseId)})`,
+    `boards        ${manifest.boards.join(', ')}`,
+    ...images.map(
+      ({ image, entry, inodeCount }) =>
+        `image         ${entry.name}: ${image.settings.role}, ${inodeCount} inodes in ${formatBytes(entry.size)}, ` +
+        `${entry.objectCount} objects with ${formatBytes(entry.objectBytes)}, ` +
+        `fs-verity ${toHex(entry.digest.value)}`,
+    ),
+    `objects       ${objects.count} with ${formatBytes(objects.bytes)}, ${saved}`,
+    `manifest      sha256 ${release.manifestSha256}`,
+    `signed by     ${signer.name}, key ${signer.spkiSha256}, for ${signer.purposes.map(purposeName).join(', ')}`,
+    `epochs        ${[...manifest.epochs].map(([domain, epoch]) => `domain ${domain}: ${epoch}`).join(', ')}`,
+    `built at      ${builtAtText(manifest.builtAt)}`,
+    `read back     every image and object, through the device's verification`,
+    `written       ${directory} in ${formatDuration(timings.totalMs)}`,
+  ];
+}
+
+function builtAtText(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? `${seconds}` : `${date.toISOString()} (${seconds})`;
+}
+
+/** The report as the `result` of the JSON document. */
+export function jsonReport(release: BuiltRelease, directory: string): object {
+  const { manifest, signer, objects, timings } = release;
+  return {
+    directory,
+    product: manifest.product,
+    version: manifest.version,
+    releaseId: toHex(manifest.releaseId),
+    manifestSha256: release.manifestSha256,
+    boards: manifest.boards,
+    epochs: Object.fromEntries(manifest.epochs),
+    role: purposeName(manifest.role),
+    builtAt: manifest.builtAt,
+    signer: { key: signer.spkiSha256, purposes: signer.purposes.map(purposeName) },
+    images: release.images.map(({ entry, inodeCount }) => ({
+      name: entry.name,
+      size: entry.size,
+      format: entry.format,
+      inodes: inodeCount,
+      fsVerityDigest: toHex(entry.digest.value),
+      objects: { count: entry.objectCount, bytes: entry.objectBytes },
+    })),
+    objects: { ...objects, shared: sharedObjects(release) },
+    timings,
+  };
+}
