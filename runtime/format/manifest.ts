@@ -18,7 +18,7 @@ import { encodeUtf8 } from './utf8.ts';
 import { ColdsealError } from './errors.ts';
 import { decodeImage, encodeImage, type ImageEntry } from './manifest-image.ts';
 import type { Purpose } from './oids.ts';
-import { MapShape } from './shape.ts';
+import { MapShape, showValue } from './shape.ts';
 
 export const MANIFEST_SCHEMA = 1;
 
@@ -214,14 +214,14 @@ export function readManifestHead(bytes: Uint8Array, level: number = RUNTIME_LEVE
   if (schema !== MANIFEST_SCHEMA) {
     throw new ColdsealError(
       'VERIFY_SCHEMA',
-      `Cannot read the manifest: its schema is ${String(schema).slice(0, 20)}, expected ${MANIFEST_SCHEMA}`,
+      `Cannot read the manifest: its schema is ${showValue(schema ?? null)}, expected ${MANIFEST_SCHEMA}`,
     );
   }
   const needed = map.get(KEY.MIN_RUNTIME);
   if (typeof needed !== 'number' || needed > level) {
     throw new ColdsealError(
       'VERIFY_RUNTIME_TOO_OLD',
-      `Cannot read the manifest: it needs runtime level ${String(needed).slice(0, 20)}, this one has ${level}`,
+      `Cannot read the manifest: it needs runtime level ${showValue(needed ?? null)}, this one has ${level}`,
       { hint: 'install a newer runtime first' },
     );
   }

@@ -34,7 +34,7 @@ export class MapShape {
   uint(key: number, name: string, max: number = Number.MAX_SAFE_INTEGER, min = 0): number {
     const value = this.#take(key, name);
     if (typeof value !== 'number' || value < min || value > max) {
-      throw this.#fail(name, `is ${show(value)}, expected an integer from ${min} to ${max}`);
+      throw this.#fail(name, `is ${showValue(value)}, expected an integer from ${min} to ${max}`);
     }
     return value;
   }
@@ -44,7 +44,7 @@ export class MapShape {
     const value = this.#take(key, name);
     const found = allowed.find((candidate) => candidate === value);
     if (found === undefined) {
-      throw this.#fail(name, `is ${show(value)}, expected one of ${allowed.join(', ')}`);
+      throw this.#fail(name, `is ${showValue(value)}, expected one of ${allowed.join(', ')}`);
     }
     return found;
   }
@@ -66,7 +66,7 @@ export class MapShape {
   ): T[] {
     const value = this.#take(key, name);
     if (!Array.isArray(value) || value.length > max) {
-      throw this.#fail(name, `is ${show(value)}, expected an array of at most ${max} items`);
+      throw this.#fail(name, `is ${showValue(value)}, expected an array of at most ${max} items`);
     }
     return value.map((item: CborValue, index) => read(item, `${this.path}.${name}[${index}]`));
   }
@@ -99,7 +99,7 @@ export class MapShape {
   uintMap(key: number, name: string, max: number): Map<number, number> {
     const value = this.#take(key, name);
     if (!(value instanceof Map) || value.size > max) {
-      throw this.#fail(name, `is ${show(value)}, expected a map of at most ${max} entries`);
+      throw this.#fail(name, `is ${showValue(value)}, expected a map of at most ${max} entries`);
     }
     for (const [domain, number] of value as CborMap) {
       if (!isUint(domain) || !isUint(number)) {
@@ -119,7 +119,7 @@ export class MapShape {
   ): Map<string, string> {
     const value = this.#take(key, name);
     if (!(value instanceof Map) || value.size > max) {
-      throw this.#fail(name, `is ${show(value)}, expected a map of at most ${max} entries`);
+      throw this.#fail(name, `is ${showValue(value)}, expected a map of at most ${max} entries`);
     }
     for (const [itemKey, item] of value as CborMap) {
       this.#text(itemKey, name, keys);
@@ -158,7 +158,7 @@ export class MapShape {
       const form = rule.pattern === undefined ? '' : ` matching ${rule.pattern.source}`;
       throw this.#fail(
         name,
-        `is ${show(value)}, expected text of at most ${rule.max} characters${form}`,
+        `is ${showValue(value)}, expected text of at most ${rule.max} characters${form}`,
       );
     }
     return value;
@@ -166,7 +166,7 @@ export class MapShape {
 
   #bytes(value: CborValue, name: string, length: number): Uint8Array {
     if (!(value instanceof Uint8Array) || value.length !== length) {
-      throw this.#fail(name, `is ${show(value)}, expected ${length} bytes`);
+      throw this.#fail(name, `is ${showValue(value)}, expected ${length} bytes`);
     }
     return value;
   }
@@ -187,9 +187,10 @@ function latin1(bytes: Uint8Array): string {
 }
 
 /** A hostile value, short enough for a message. */
-function show(value: CborValue): string {
+export function showValue(value: CborValue): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  return value instanceof Map ? `a map of ${value.size}` : String(value);
+  if (typeof value === 'object' && value !== null) return 'a map';
+  return String(value);
 }

@@ -108,9 +108,10 @@ test('changed and signed again without a new release id, every readable field is
     return codeOf(() => decodeManifest(encodeCanonical(tree))) === 'nothing was thrown';
   });
   assert.ok(readable.length > 50, `${readable.length} readable changes`);
+  const signer = testSigner([1, 2, 3, 4]);
   for (const [where, tree] of readable) {
     const verdict = verifyManifest({
-      envelope: signEnvelope('manifest', encodeCanonical(tree), testSigner([1, 2, 3, 4])),
+      envelope: signEnvelope('manifest', encodeCanonical(tree), signer),
       denyList: undefined,
       crypto,
       images: 'at-mount',

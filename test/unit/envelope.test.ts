@@ -53,8 +53,8 @@ test('the payload is a private copy', () => {
 
 test('Sig_structure is that of RFC 9052 4.4', () => {
   const structure = encodeSigStructure('deny list', Uint8Array.of(0xa0), Uint8Array.of(1));
-  const expected = `846a5369676e61747572653141a0${'58'}${'19'}${toHex(ascii('coldseal deny list v1'))}4101`;
-  assert.is(toHex(structure), expected.replace('5819', '55'));
+  const expected = `846a5369676e61747572653141a055${toHex(ascii('coldseal deny list v1'))}4101`;
+  assert.is(toHex(structure), expected);
 });
 
 test('no kind passes for another, by label or by content type', () => {

@@ -66,8 +66,7 @@ test('makes three keys that only the owner can read, and a good chain', () => {
 
 test('refuses to replace keys without force', () => {
   expectCode(() => initDevKeys(dir, OPTIONS), 'CONFIG_KEYS_EXIST');
-  const other = join(base.path, 'partly');
-  initDevKeys(other, OPTIONS);
+  const other = copyOfKeys('partly');
   const before = readFileSync(join(other, 'root.key.pem'), 'utf8');
   rmSync(join(other, 'image.key.pem'));
   expectCode(() => initDevKeys(other, OPTIONS), 'CONFIG_KEYS_EXIST');

@@ -69,7 +69,7 @@ function generateRsaKey(): string {
 
 function publicKeyOf(privateKeyPem: string): forge.pki.rsa.PublicKey {
   const pem = createPublicKey(privateKeyPem).export({ type: 'spki', format: 'pem' }) as string;
-  return forge.pki.publicKeyFromPem(pem) as forge.pki.rsa.PublicKey;
+  return forge.pki.publicKeyFromPem(pem);
 }
 
 /** 16 bytes from the keys, the name and the dates; the first is 0x40 to 0x7f, so it is positive and full length. */
