@@ -94,7 +94,7 @@ function show(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (value === null) return 'empty';
   if (typeof value === 'object') return 'settings';
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
@@ -112,12 +112,12 @@ function knownKeys(schema: z.ZodType, path: ConfigPath): string[] {
   for (const part of path) {
     at = at === undefined ? undefined : unwrap(at);
     if (at instanceof z.ZodObject) at = (at.shape as Record<string, z.ZodType>)[String(part)];
-    else if (at instanceof z.ZodArray) at = at.element as z.ZodType;
+    else if (at instanceof z.ZodArray) at = at.element as unknown as z.ZodType;
     else if (at instanceof z.ZodRecord) at = at.valueType as z.ZodType;
     else return [];
   }
   const end = at === undefined ? undefined : unwrap(at);
-  return end instanceof z.ZodObject ? Object.keys(end.shape as object) : [];
+  return end instanceof z.ZodObject ? Object.keys(end.shape) : [];
 }
 
 function unwrap(schema: z.ZodType): z.ZodType {

@@ -27,7 +27,7 @@ interface SchemaNode {
   readonly enum?: readonly string[];
   readonly minimum?: number;
   readonly maximum?: number;
-  readonly default?: unknown;
+  readonly default?: string | number | boolean | readonly string[];
 }
 
 const PAGES: readonly ConfigPage[] = [

@@ -87,7 +87,7 @@ export function loadBootset(path: string, options: LoadBootsetOptions = {}): Boo
     epochs: new Map(
       Object.entries(settings.epochs).map(([domain, epoch]) => [Number(domain), epoch]),
     ),
-    role: PURPOSE[settings.role.toUpperCase() as 'PRODUCTION'] as SignerRole,
+    role: PURPOSE[settings.role.toUpperCase() as 'PRODUCTION'],
     keys: settings.keys === undefined ? undefined : resolve(directory, settings.keys),
     valid: valid && {
       notBefore: parseTime(valid.not_before)!,
