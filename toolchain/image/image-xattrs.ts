@@ -6,6 +6,8 @@
  */
 import {
   OverlayMetacopy,
+  XATTR_ACL_ACCESS,
+  XATTR_ACL_DEFAULT,
   XATTR_ESCAPED_OPAQUE,
   XATTR_ESCAPED_WHITEOUT,
   XATTR_ESCAPED_WHITEOUTS,
@@ -39,6 +41,7 @@ export abstract class ImageXattr {
   uses = 0;
   /** Byte offset in the table of shared attributes, or -1. */
   sharedAt = -1;
+  #filterBit = 0;
 
   constructor(name: ByteString, index: number, suffix: ByteString, valueSize: number) {
     this.name = name;
@@ -50,6 +53,15 @@ export abstract class ImageXattr {
   /** Bytes of the entry with its padding. */
   get size(): number {
     return (ErofsXattrEntry.size + this.suffix.length + this.valueSize + 3) & ~3;
+  }
+
+  /** The bit of an inode's name filter that this name clears. */
+  get filterBit(): number {
+    if (this.#filterBit === 0) {
+      const hash = xxh32(bytesOf(this.suffix), EROFS_XATTR_FILTER_SEED + this.index);
+      this.#filterBit = 1 << (hash % 32);
+    }
+    return this.#filterBit;
   }
 
   abstract get value(): ByteString;
@@ -88,6 +100,12 @@ function metacopyHead(algorithm: VerityAlgorithm): ByteString {
   );
 }
 
+// Every file has one of each of these two; their filter bits are known once.
+const METACOPY_BIT =
+  1 << (xxh32(bytesOf(METACOPY_SUFFIX), EROFS_XATTR_FILTER_SEED + TRUSTED_INDEX) % 32);
+const REDIRECT_BIT =
+  1 << (xxh32(bytesOf(REDIRECT_SUFFIX), EROFS_XATTR_FILTER_SEED + TRUSTED_INDEX) % 32);
+
 /** `trusted.overlay.metacopy`: the record with the digest the object must have, or nothing. */
 class MetacopyXattr extends ImageXattr {
   readonly #digest: string;
@@ -98,6 +116,10 @@ class MetacopyXattr extends ImageXattr {
     const size = digest === '' ? 0 : OverlayMetacopy.size + digest.length / 2;
     super(METACOPY, TRUSTED_INDEX, METACOPY_SUFFIX, size);
     this.#digest = digest;
+  }
+
+  override get filterBit(): number {
+    return METACOPY_BIT;
   }
 
   get #head(): ByteString {
@@ -123,6 +145,10 @@ class RedirectXattr extends ImageXattr {
   constructor(payload: ByteString) {
     super(REDIRECT, TRUSTED_INDEX, REDIRECT_SUFFIX, 1 + payload.length);
     this.#payload = payload;
+  }
+
+  override get filterBit(): number {
+    return REDIRECT_BIT;
   }
 
   get value(): ByteString {
@@ -152,7 +178,6 @@ export class ImageXattrs {
   readonly #byDigest = new Map<string, MetacopyXattr>();
   /** Redirects to anything but an object by its digest. */
   readonly #byPayload = new Map<ByteString, RedirectXattr>();
-  readonly #filterBits = new Map<ByteString, number>();
 
   /** The attributes of an entry in order of their names, each counted once. */
   ofNode(node: TreeNode): readonly ImageXattr[] {
@@ -221,14 +246,10 @@ export class ImageXattrs {
     return result.sort(compareForSharedTable);
   }
 
-  /** The bit of an inode's name filter that a name clears. */
-  filterBit(xattr: ImageXattr): number {
-    let bit = this.#filterBits.get(xattr.name);
-    if (bit === undefined) {
-      bit = 1 << (xxh32(bytesOf(xattr.suffix), EROFS_XATTR_FILTER_SEED + xattr.index) % 32);
-      this.#filterBits.set(xattr.name, bit);
-    }
-    return bit;
+  /** Whether any inode has a POSIX ACL. */
+  get hasAcl(): boolean {
+    const names = [XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT] as string[] as ByteString[];
+    return names.some((name) => this.#byName.has(name));
   }
 
   #ofSource(xattr: Xattr): ImageXattr {

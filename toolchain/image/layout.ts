@@ -10,8 +10,6 @@ import {
   CHUNKS_MAX,
   ComposefsHeader,
   SHARED_XATTRS_PER_INODE_MAX,
-  XATTR_ACL_ACCESS,
-  XATTR_ACL_DEFAULT,
   XATTR_SELINUX,
 } from '../../runtime/format/composefs.ts';
 import {
@@ -105,7 +103,7 @@ export function layoutImage(root: TreeNode, versions: FormatVersions): ImageLayo
   const blockCount = placeDataBlocks(columns, firstDataBlock);
   return {
     version,
-    hasAcl: columns.xattrs.some((list) => list.some(isAcl)),
+    hasAcl: xattrs.hasAcl,
     buildTimeSec: time.sec,
     buildTimeNsec: time.nsec,
     xattrs,
@@ -120,10 +118,6 @@ export function layoutImage(root: TreeNode, versions: FormatVersions): ImageLayo
 
 function chooseVersion(versions: FormatVersions, hasWhiteout: boolean): number {
   return hasWhiteout && versions.min < 1 && versions.max >= 1 ? 1 : versions.min;
-}
-
-function isAcl(xattr: ImageXattr): boolean {
-  return xattr.name === XATTR_ACL_ACCESS || xattr.name === XATTR_ACL_DEFAULT;
 }
 
 interface Time {
@@ -253,7 +247,9 @@ function measureInode(columns: InodeColumns, inode: number, time: Time): void {
   columns.xattrSize[inode] = xattrAreaSize(columns.xattrs[inode]!);
   if (isDirectory(node)) {
     const children = columns.children[inode]!;
-    columns.nlink[inode] = children.reduce((n, child) => n + (isOwnDirectory(child) ? 1 : 0), 2);
+    let nlink = 2;
+    for (const child of children) if (isOwnDirectory(child)) nlink++;
+    columns.nlink[inode] = nlink;
     const { blocks, tail } = measureDirectory(children);
     columns.dataBlocks[inode] = blocks;
     columns.tailSize[inode] = tail;

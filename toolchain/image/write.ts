@@ -50,15 +50,20 @@ import {
   type TreeNode,
 } from './tree.ts';
 
-const FILE_TYPES: Readonly<Record<number, number>> = {
-  [S_IFREG]: EROFS_FT_REG_FILE,
-  [S_IFDIR]: EROFS_FT_DIR,
-  [S_IFCHR]: EROFS_FT_CHRDEV,
-  [S_IFBLK]: EROFS_FT_BLKDEV,
-  [S_IFIFO]: EROFS_FT_FIFO,
-  [S_IFSOCK]: EROFS_FT_SOCK,
-  [S_IFLNK]: EROFS_FT_SYMLINK,
-};
+/** EROFS file types by the type bits of a mode, shifted down. */
+const FILE_TYPES = new Uint8Array(16);
+const TYPE_SHIFT = 12;
+for (const [type, value] of [
+  [S_IFREG, EROFS_FT_REG_FILE],
+  [S_IFDIR, EROFS_FT_DIR],
+  [S_IFCHR, EROFS_FT_CHRDEV],
+  [S_IFBLK, EROFS_FT_BLKDEV],
+  [S_IFIFO, EROFS_FT_FIFO],
+  [S_IFSOCK, EROFS_FT_SOCK],
+  [S_IFLNK, EROFS_FT_SYMLINK],
+] as const) {
+  FILE_TYPES[type >> TYPE_SHIFT] = value;
+}
 
 /** Writes the image in pieces to `consume`, in order. */
 export function writeImage(layout: ImageLayout, consume: ConsumeBytes): void {
@@ -66,15 +71,13 @@ export function writeImage(layout: ImageLayout, consume: ConsumeBytes): void {
   writer.write();
 }
 
-interface DirentToWrite {
-  readonly name: ByteString;
-  readonly nid: number;
-  readonly type: number;
-}
-
 class ImageWriter {
   readonly #layout: ImageLayout;
   readonly #sink: ImageSink;
+  /** The entries of the directory being written: names, inode numbers, and where each block begins. */
+  #names: ByteString[] = [];
+  #targets: number[] = [];
+  #blockStarts: number[] = [];
 
   constructor(layout: ImageLayout, sink: ImageSink) {
     this.#layout = layout;
@@ -216,7 +219,7 @@ class ImageWriter {
     let filter = EROFS_XATTR_FILTER_DEFAULT;
     let sharedCount = 0;
     for (const xattr of list) {
-      filter &= ~this.#layout.xattrs.filterBit(xattr);
+      filter &= ~xattr.filterBit;
       if (xattr.sharedAt >= 0 && sharedCount < SHARED_XATTRS_PER_INODE_MAX) sharedCount++;
     }
     sink.u32(filter >>> 0);
@@ -248,8 +251,10 @@ class ImageWriter {
 
   #writeTail(inode: number, node: TreeNode): void {
     const tailSize = this.#layout.inodes.tailSize[inode]!;
-    if (isDirectory(node)) this.#writeDirents(this.#direntBlocks(inode).at(-1)!);
-    else if (isSymlink(node)) this.#sink.string(node.payload!);
+    if (isDirectory(node)) {
+      this.#loadDirents(inode);
+      this.#writeDirents(this.#blockStarts.length - 1);
+    } else if (isSymlink(node)) this.#sink.string(node.payload!);
     else if (node.content === undefined) this.#sink.fill(0xff, tailSize);
     else this.#sink.bytes(node.content.subarray(node.content.length - tailSize));
   }
@@ -261,8 +266,9 @@ class ImageWriter {
     const blocks = inodes.dataBlocks[inode]!;
     const end = sink.position + blocks * EROFS_BLOCK_SIZE;
     if (isDirectory(node)) {
-      for (const dirents of this.#direntBlocks(inode).slice(0, blocks)) {
-        this.#writeDirents(dirents);
+      this.#loadDirents(inode);
+      for (let block = 0; block < blocks; block++) {
+        this.#writeDirents(block);
         sink.padTo(Math.ceil(sink.position / EROFS_BLOCK_SIZE) * EROFS_BLOCK_SIZE);
       }
     } else if (isSymlink(node)) sink.string(node.payload!);
@@ -271,41 +277,45 @@ class ImageWriter {
     sink.padTo(end);
   }
 
-  /** A directory's entries, cut into the groups that share a block; the last group may be the tail. */
-  #direntBlocks(inode: number): DirentToWrite[][] {
+  /** Lists a directory's entries and cuts them into blocks; the last block may be the tail. */
+  #loadDirents(inode: number): void {
     const { inodes } = this.#layout;
-    const groups: DirentToWrite[][] = [[]];
+    this.#names = [];
+    this.#targets = [];
+    this.#blockStarts = [0];
     let used = 0;
     let nextOwn = inodes.firstChild[inode]!;
     forEachDirent(inodes.children[inode]!, (name, child) => {
-      let target: number;
-      if (child === '.') target = inode;
-      else if (child === '..') target = inodes.parent[inode]!;
-      else if (child.hardlink === undefined) target = nextOwn++;
-      else target = inodes.hardlinkTargets.get(child.hardlink)!;
       const size = ErofsDirent.size + name.length;
       if (used + size > EROFS_BLOCK_SIZE) {
-        groups.push([]);
+        this.#blockStarts.push(this.#names.length);
         used = 0;
       }
       used += size;
-      const mode = this.#mode(target, inodes.nodes[target]!);
-      groups.at(-1)!.push({ name, nid: nidOf(inodes, target), type: FILE_TYPES[mode & S_IFMT]! });
+      this.#names.push(name);
+      if (child === '.') this.#targets.push(inode);
+      else if (child === '..') this.#targets.push(inodes.parent[inode]!);
+      else if (child.hardlink === undefined) this.#targets.push(nextOwn++);
+      else this.#targets.push(inodes.hardlinkTargets.get(child.hardlink)!);
     });
-    return groups;
   }
 
-  #writeDirents(dirents: readonly DirentToWrite[]): void {
+  /** Writes one block of the loaded directory: records, then names. */
+  #writeDirents(block: number): void {
+    const { inodes } = this.#layout;
     const sink = this.#sink;
-    let nameoff = dirents.length * ErofsDirent.size;
-    for (const dirent of dirents) {
-      sink.u64(dirent.nid);
+    const from = this.#blockStarts[block]!;
+    const to = this.#blockStarts[block + 1] ?? this.#names.length;
+    let nameoff = (to - from) * ErofsDirent.size;
+    for (let i = from; i < to; i++) {
+      const target = this.#targets[i]!;
+      sink.u64(nidOf(inodes, target));
       sink.u16(nameoff);
-      sink.u8(dirent.type);
+      sink.u8(FILE_TYPES[this.#mode(target, inodes.nodes[target]!) >> TYPE_SHIFT]!);
       sink.u8(0);
-      nameoff += dirent.name.length;
+      nameoff += this.#names[i]!.length;
     }
-    for (const dirent of dirents) sink.string(dirent.name);
+    for (let i = from; i < to; i++) sink.string(this.#names[i]!);
   }
 }
 
