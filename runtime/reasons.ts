@@ -101,7 +101,7 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_XATTR_PREFIX: 'an extended attribute is not stored with the prefix it has',
   FORMAT_XATTR_RANGE: 'an extended attribute lies outside its area or the image',
   FORMAT_XATTR_SHARED_COUNT: 'an inode refers to more shared attributes than composefs writes',
-  FORMAT_XATTR_TABLE: 'a shared attribute is not an entry of the table',
+  FORMAT_XATTR_TABLE: 'a shared attribute is not an entry of the table, or an entry is not used',
   FORMAT_XATTR_TOTAL: "the extended attributes of an inode are larger than a source's may be",
   HOST_KERNEL_FEATURE:
     'the kernel lacks something that this needs; coldseal doctor lists what it has',

@@ -4,10 +4,11 @@
  * `TreeChecker` walks once, tests the rules of each inode on the way and the rules of the whole at the end.
  * Source: libcomposefs lcfs_compute_tree, add_overlay_whiteouts and compute_erofs_shared_xattrs.
  */
-import { alignUp, compareBytes } from './bytes.ts';
+import { alignUp, compareBytes, toByteString } from './bytes.ts';
 import { ByteCoverage } from './byte-coverage.ts';
 import {
   COMPOSEFS_FLAGS_HAS_ACL,
+  SHARED_XATTRS_PER_INODE_MAX,
   XATTR_ACL_ACCESS,
   XATTR_ACL_DEFAULT,
   XATTR_SELINUX,
@@ -29,6 +30,7 @@ import {
   EROFS_SUPER_OFFSET,
   ErofsDirent,
   ErofsSuperblock,
+  ErofsXattrEntry,
 } from './erofs.ts';
 import type { ErrorCode } from './errors.ts';
 import { INODE_RULES } from './inode-rules.ts';
@@ -74,7 +76,11 @@ export const TREE_RULES = [
     'shared attributes count from the block where inodes end; from 0 in version 2',
   ),
   tree('FORMAT_HEADER_ACL', 'the header flag says whether some inode has a POSIX ACL', V0_V1),
-  tree('FORMAT_XATTR_TABLE', 'a shared id names an entry of the table', V0_V1),
+  tree(
+    'FORMAT_XATTR_TABLE',
+    'a shared id names an entry of the table, and each entry is used',
+    V0_V1,
+  ),
   tree('FORMAT_BYTES_SHARED', 'no byte belongs to two records'),
   tree('FORMAT_BYTES_UNUSED', 'every byte that belongs to nothing is zero'),
 ] as const;
@@ -101,6 +107,8 @@ export class TreeChecker {
   readonly #treeRules: ReadonlyMap<TreeCode, Rule>;
   readonly #coverage: ByteCoverage;
   readonly #shared = new Map<number, NamedXattr>();
+  /** Own attributes of inodes with as many shared ids as fit; these may be in the table all the same. */
+  readonly #overflow = new Set<string>();
   readonly #root: ErofsInode;
   readonly #rootSelinux: Uint8Array | undefined;
   readonly #inos: number[] = [];
@@ -265,6 +273,7 @@ export class TreeChecker {
       this.#hasAcl = xattrs.some(
         ({ name }) => name === XATTR_ACL_ACCESS || name === XATTR_ACL_DEFAULT,
       );
+    if (xattrs.length > SHARED_XATTRS_PER_INODE_MAX) this.#noteOverflow(xattrs);
     this.#inos.push(inode.ino);
     this.#nids.push(inode.nid);
     this.#cover(inode, xattrs);
@@ -287,6 +296,18 @@ export class TreeChecker {
       if (this.#image.version >= 2) this.#mark(view.offset, view.end, 'the shared xattr');
     }
     return xattr;
+  }
+
+  #noteOverflow(xattrs: readonly NamedXattr[]): void {
+    if (xattrs[SHARED_XATTRS_PER_INODE_MAX - 1]!.view.isShared) {
+      for (const { view } of xattrs) if (!view.isShared) this.#overflow.add(this.#pairOf(view));
+    }
+  }
+
+  /** Name and value of an attribute as one key. */
+  #pairOf(view: XattrView): string {
+    const { bytes } = this.#image;
+    return `${this.#image.xattrName(view)}\0${toByteString(bytes, view.valueStart, view.end)}`;
   }
 
   #cover(inode: ErofsInode, xattrs: readonly NamedXattr[]): void {
@@ -405,13 +426,16 @@ export class TreeChecker {
     const entries = new Set<number>();
     let at = this.#inodesEnd;
     while (
-      at + 4 <= length &&
+      at + ErofsXattrEntry.size <= length &&
       !this.#coverage.isMarked(at) &&
       this.#image.view.getUint32(at, true) !== 0
     ) {
       const entry = this.#image.xattrAt(at, length, true);
       this.#mark(at, entry.end, 'the shared xattr');
       entries.add(at);
+      if (!this.#shared.has(at) && !this.#overflow.has(this.#pairOf(entry))) {
+        this.#broken('FORMAT_XATTR_TABLE', `the shared xattr at offset ${at}`, 'nothing uses it');
+      }
       at = alignUp(entry.end, 4);
     }
     for (const offset of this.#shared.keys()) {

@@ -367,6 +367,14 @@ test('refuses more than 128 shared attributes on one inode: FORMAT_XATTR_SHARED_
   assert.ok(codes.includes('FORMAT_XATTR_SHARED_COUNT'), codes.join(', '));
 });
 
+test('refuses an entry of the shared table that nothing uses: FORMAT_XATTR_TABLE', () => {
+  const lab = new ImageLab(V0);
+  const { end } = lab.xattr('/00', 'security.selinux');
+  lab.bytes.set([1, 1, 0, 0, 0x7a], Math.ceil(end / 4) * 4);
+  const codes = findBrokenRules(openImage(lab.bytes)).map((broken) => broken.code);
+  assert.equal(codes, ['FORMAT_XATTR_TABLE']);
+});
+
 test('refuses attributes that no dump could give: FORMAT_XATTR_TOTAL', () => {
   const root = parseDump(Buffer.from(`${ROOT}\n`));
   const value = 'v'.repeat(20_000) as ByteString;
