@@ -262,7 +262,7 @@ function measureInode(columns: InodeColumns, inode: number, time: Time): void {
   const compact =
     node.mtimeSec === time.sec &&
     node.mtimeNsec === time.nsec &&
-    columns.nlink[inode]! <= COMPACT_ID_MAX &&
+    columns.nlink[inode] <= COMPACT_ID_MAX &&
     node.uid <= COMPACT_ID_MAX &&
     node.gid <= COMPACT_ID_MAX &&
     size <= COMPACT_SIZE_MAX;

@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
-import { runHashJob, type HashJob } from './hash-job.ts';
-import type { HashAnswer, HashBatch, HashWorkerData } from './hash-worker.ts';
+import { packJobs, runHashJob, type HashJob } from './hash-job.ts';
+import type { HashAnswer, HashWorkerData } from './hash-worker.ts';
 import { ObjectStore, type StoreSummary } from './store.ts';
 
 export interface HashPoolOptions extends HashWorkerData {
@@ -49,7 +49,7 @@ export class HashPool {
   #added = 0;
   #queuedBytes = 0;
   #doneBytes = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
   constructor(options: HashPoolOptions, onResult: OnHashResult) {
@@ -140,7 +140,7 @@ export class HashPool {
     this.#wake?.();
   }
 
-  #failed(error: unknown): void {
+  #failed(error: Error): void {
     this.#failure ??= error;
     this.#wake?.();
   }
@@ -177,7 +177,7 @@ export class HashPool {
 
 interface WorkerEvents {
   readonly answered: (batch: Batch, results: Uint8Array) => void;
-  readonly failed: (error: unknown) => void;
+  readonly failed: (error: Error) => void;
 }
 
 /** One worker thread and the batches it has not answered yet, oldest first. */
@@ -185,11 +185,11 @@ class PooledWorker {
   readonly #worker: Worker;
   readonly #batches: Batch[] = [];
   #finished: ((summary: StoreSummary | undefined) => void) | undefined;
-  #finishFailed: ((error: unknown) => void) | undefined;
+  #finishFailed: ((error: Error) => void) | undefined;
 
   constructor(data: HashWorkerData, events: WorkerEvents) {
     this.#worker = new Worker(workerFile(), { workerData: data });
-    const fail = (error: unknown): void => {
+    const fail = (error: Error): void => {
       this.#finishFailed?.(error);
       events.failed(error);
     };
@@ -209,7 +209,7 @@ class PooledWorker {
 
   send(batch: Batch): void {
     this.#batches.push(batch);
-    this.#worker.postMessage({ jobs: batch.jobs } satisfies HashBatch);
+    this.#worker.postMessage(packJobs(batch.jobs));
   }
 
   finish(): Promise<StoreSummary | undefined> {

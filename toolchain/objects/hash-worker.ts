@@ -3,16 +3,12 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
-import { runHashJob, type HashJob, type HashSettings } from './hash-job.ts';
+import { runHashJob, unpackJobs, type HashSettings, type PackedJobs } from './hash-job.ts';
 import { ObjectStore, type StoreSummary } from './store.ts';
 
 export interface HashWorkerData extends HashSettings {
   readonly store: string | undefined;
   readonly verifyExisting: boolean;
-}
-
-export interface HashBatch {
-  readonly jobs: readonly HashJob[];
 }
 
 export type HashAnswer =
@@ -32,8 +28,8 @@ const store =
     : new ObjectStore(settings.store, { verifyExisting: settings.verifyExisting });
 
 /** Results one after the other: each is as long as its file if inlined, else as long as a digest. */
-function runBatch(batch: HashBatch): HashAnswer {
-  const results = batch.jobs.map((job) => runHashJob(job, settings, store));
+function runBatch(batch: PackedJobs): HashAnswer {
+  const results = unpackJobs(batch).map((job) => runHashJob(job, settings, store));
   return { kind: 'done', results: Buffer.concat(results) };
 }
 
@@ -45,7 +41,7 @@ function answerOf(error: unknown): HashAnswer {
   return { kind: 'failed', code: 'INTERNAL_WORKER', message, hint: undefined };
 }
 
-parentPort!.on('message', (batch: HashBatch | 'finish') => {
+parentPort!.on('message', (batch: PackedJobs | 'finish') => {
   try {
     if (batch === 'finish') {
       const summary = store?.finish();
