@@ -2,7 +2,8 @@
  * `npm run fuzz`: damages images and dump texts and watches that readers give a result or a ColdsealError.
  *
  * `-- --runs N` (default 200000), `--seconds N`, `--seed S` (default 1), `--first N` to begin at a later run. A run is
- * made from seed and number alone, so `--seed S --first N --runs 1` repeats it. Inputs that show a bug are kept in out/.
+ * made from seed and number alone, so `--seed S --first N --runs 1` repeats it. Inputs that show a bug are kept
+ * in out/.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

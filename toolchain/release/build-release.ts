@@ -7,7 +7,7 @@
  * new. The same inputs give the same bytes in every file but the signature's and timings.json.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, constants, mkdirSync, openSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromHex, toHex } from '../../runtime/format/bytes.ts';
 import { openImage } from '../../runtime/format/erofs-image.ts';
@@ -16,7 +16,9 @@ import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
 import { createManifest, encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
 import { distinctObjects, summariseObjects } from '../../runtime/format/object-list.ts';
 import { restrictToComposefs } from '../../runtime/format/restrict.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { enableVerity } from '../../runtime/engines/node/verity.ts';
 import type { Progress } from '../cli/progress.ts';
 import { buildImage } from '../image/build.ts';
 import { printDump } from '../image/describe.ts';
@@ -192,8 +194,21 @@ function writeImage(
     recipe: image.recipe,
   };
   const treeSha256 = treeDigest(readInput(path));
+  sealFile(path, algorithm);
   renameSync(path, join(directory, imageFileName(entry)));
   return { entry, inodeCount: built.inodeCount, treeSha256 };
+}
+
+/** Turns fs-verity on where this kernel and file system can, so that the image can be mounted with verity required. */
+function sealFile(path: string, algorithm: BootsetImage['algorithm']): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    enableVerity(fd, algorithm);
+  } catch (error) {
+    throw explainSysError(error, `Cannot enable fs-verity on ${path}`);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Of the image as it was written, not of the tree in memory: what the writer computes is part of it. */

@@ -84,7 +84,7 @@ export const SEED_DUMPS: readonly string[] = [
   [
     ROOT,
     '/a 5 100644 1 0 0 0 5.5 - hello - user.k=v',
-    '/b 100000 100644 1 70000 0 0 9.9 ab/cdef - 4f1d2c3b00000000000000000000000000000000000000000000000000000abc security.selinux=ctx\\x00',
+    `/b 100000 100644 1 70000 0 0 9.9 ab/cdef - ${'4f1d2c3b'.repeat(8)} security.selinux=ctx\\x00`,
     '/c 0 @120000 - - - - 0.0 /b - -',
     '/d 4096 40755 2 0 0 0 5.5 - - - trusted.overlay.opaque=y',
     '/d/w 0 20600 1 0 0 0 7.0 - - - user.k=v',
