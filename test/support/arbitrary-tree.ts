@@ -26,7 +26,7 @@ import {
 
 /** Fills a node; made by the arbitraries below and applied once the name is known. */
 type Fill = (node: TreeNode, pool: XattrPool) => void;
-type Spec = { readonly mode: number; readonly fill: Fill; readonly entries?: readonly Entry[] };
+type Spec = { readonly mode: number; readonly apply: Fill; readonly entries?: readonly Entry[] };
 type Entry = { readonly name: ByteString; readonly spec: Spec };
 
 const bytes = (min: number, max: number): fc.Arbitrary<Uint8Array> =>
@@ -162,7 +162,7 @@ const nothing: fc.Arbitrary<Fill> = fc.constant(() => undefined);
 function leaf(mode: number, own: fc.Arbitrary<Fill>): fc.Arbitrary<Spec> {
   return fc.tuple(common, own).map(([first, second]) => ({
     mode,
-    fill: (node, pool) => {
+    apply: (node, pool) => {
       first(node, pool);
       second(node, pool);
     },
@@ -196,31 +196,33 @@ const { entry } = fc.letrec<{ entry: Entry; directory: Spec; deep: Spec; wide: S
   // A chain of directories, and one with entries in several blocks.
   deep: fc
     .tuple(common, fc.integer({ min: 2, max: 60 }))
-    .map(([fill, depth]) => chain(fill, depth)),
+    .map(([apply, depth]) => chain(apply, depth)),
   wide: fc
     .tuple(
       common,
       fc.integer({ min: 100, max: 400 }),
       fc.constantFrom('!', 'm', 'mmmmmmmmmmmmmmmm'),
     )
-    .map(([fill, count, prefix]): Spec => ({
+    .map(([apply, count, prefix]): Spec => ({
       mode: S_IFDIR,
-      fill,
+      apply,
       entries: Array.from({ length: count }, (_, i): Entry => {
         const text = `${prefix}${i}` as ByteString;
-        return { name: text, spec: { mode: S_IFREG | 0o644, fill: () => undefined } };
+        return { name: text, spec: { mode: S_IFREG | 0o644, apply: () => undefined } };
       }),
     })),
 }));
 
 function directoryOf(entries: fc.Arbitrary<Entry[]>): fc.Arbitrary<Spec> {
-  return fc.tuple(common, entries).map(([fill, list]) => ({ mode: S_IFDIR, fill, entries: list }));
+  return fc
+    .tuple(common, entries)
+    .map(([apply, list]) => ({ mode: S_IFDIR, apply, entries: list }));
 }
 
-function chain(fill: Fill, depth: number): Spec {
-  let spec: Spec = { mode: S_IFDIR, fill, entries: [] };
+function chain(apply: Fill, depth: number): Spec {
+  let spec: Spec = { mode: S_IFDIR, apply, entries: [] };
   for (let i = 0; i < depth; i++)
-    spec = { mode: S_IFDIR, fill, entries: [{ name: 'd' as ByteString, spec }] };
+    spec = { mode: S_IFDIR, apply, entries: [{ name: 'd' as ByteString, spec }] };
   return spec;
 }
 
@@ -238,7 +240,7 @@ export const arbitraryTree: fc.Arbitrary<TreeNode> = fc
 
 function build(own: ByteString, spec: Spec, pool: XattrPool): TreeNode {
   const node = new TreeNode(own, spec.mode);
-  spec.fill(node, pool);
+  spec.apply(node, pool);
   const byName = new Map((spec.entries ?? []).map((child) => [child.name, child.spec]));
   for (const [child, childSpec] of byName) node.children!.push(build(child, childSpec, pool));
   if (node.children !== undefined) sortChildren(node.children);

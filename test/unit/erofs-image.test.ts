@@ -65,7 +65,7 @@ test('every name of a directory of several blocks is found', () => {
   for (const name of [...NAMES, '.', '..']) {
     const found = image.lookup(directory, ascii(name));
     assert.ok(found, name);
-    assert.is(toByteString(WIDE, found!.nameStart, found!.nameEnd), name);
+    assert.is(toByteString(WIDE, found.nameStart, found.nameEnd), name);
   }
 });
 

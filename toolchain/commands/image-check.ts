@@ -4,9 +4,9 @@ import { defineCommand } from '../cli/command.ts';
 export const imageCheck = defineCommand({
   name: 'image check',
   summary: 'Check the structure of images',
-  description: `Reads every inode, name and attribute of the images and prints each rule of composefs that is broken, with its code.
-Also says whether mkcomposefs would write the same bytes for the same tree. A check of structure cannot tell whether content,
-owners or times were changed: the image's digest does.`,
+  description: `Reads every inode, name and attribute of the images and prints each rule of composefs that is broken,
+with its code. Also says whether mkcomposefs would write the same bytes for the same tree. A check of structure
+cannot tell whether content, owners or times were changed: the image's digest does.`,
   args: [{ name: 'image', help: 'image file; - is stdin', variadic: true }],
   examples: [{ run: 'coldseal image check rootfs.cfs', note: 'Check an image' }],
   exitCodes: { 4: 'some image is malformed' },

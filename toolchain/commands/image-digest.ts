@@ -4,8 +4,8 @@ import { defineCommand } from '../cli/command.ts';
 export const imageDigest = defineCommand({
   name: 'image digest',
   summary: 'Print the fs-verity digest of image files',
-  description: `Prints one digest a line: the kernel's where the file has fs-verity enabled, otherwise computed. The file need not
-be an image.`,
+  description: `Prints one digest a line: the kernel's where the file has fs-verity enabled, otherwise computed.
+The file need not be an image.`,
   args: [{ name: 'file', help: 'file; - is stdin', variadic: true }],
   options: {
     hash: {

@@ -4,8 +4,8 @@ import { defineCommand } from '../cli/command.ts';
 export const imageDump = defineCommand({
   name: 'image dump',
   summary: 'Print images as dump text',
-  description: `Prints composefs-dump(5) text that "image build --from-file" turns into the same image again. Attributes are sorted
-by name, so the dumps of two images can be compared line by line.`,
+  description: `Prints composefs-dump(5) text that "image build --from-file" turns into the same image again.
+Attributes are sorted by name, so the dumps of two images can be compared line by line.`,
   args: [{ name: 'image', help: 'image file; - is stdin', variadic: true }],
   options: {
     filter: { flag: '--filter <name>', help: 'only this name of the root directory', repeat: true },

@@ -4,8 +4,8 @@ import { defineCommand } from '../cli/command.ts';
 export const imageLs = defineCommand({
   name: 'image ls',
   summary: 'List the entries of images',
-  description: `One line for each entry: its path, then "/" for a directory, "-> TARGET" for a symlink, or "@ PATH" for a file
-whose bytes are the object PATH. Bytes that are not printable are shown as \\xHH.`,
+  description: `One line for each entry: its path, then "/" for a directory, "-> TARGET" for a symlink, or
+"@ PATH" for a file whose bytes are the object PATH. Bytes that are not printable are shown as \\xHH.`,
   args: [{ name: 'image', help: 'image file; - is stdin', variadic: true }],
   options: {
     filter: { flag: '--filter <name>', help: 'only this name of the root directory', repeat: true },
