@@ -4,9 +4,9 @@ import { defineCommand } from '../cli/command.ts';
 export const imageMissing = defineCommand({
   name: 'image missing',
   summary: 'List the objects that are missing or wrong',
-  description: `Looks for every object of the images below the object directories: it must be a regular file of the
-size the image says. The first directory that has the path decides, as in a mount. With --verify the content is read and measured too.
-Prints the path of a missing object; behind a wrong one, after a tab, what was found instead.`,
+  description: `Looks for every object of the images below the object directories: it must be a regular file of the size
+the image says. The first directory that has the path decides, as in a mount. With --verify the content is read and
+measured too. Prints the path of a missing object; behind a wrong one, after a tab, what was found instead.`,
   args: [{ name: 'image', help: 'image file; - is stdin', variadic: true }],
   options: {
     basedir: {
