@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: what coldseal takes, beside its limits. `-- PATTERN…` chooses cases.
  *
- * Options: `--runs N` (default 3), `--tree DIR` (default /usr), `--json FILE`, `--no-build`. A measurement over its limit
- * says so and fails nothing; the exit code is 1 only when something could not be run or gave a wrong digest.
+ * Options: `--runs N` (default 3), `--tree DIR` (default /usr), `--json FILE`, `--no-build`. A measure over its limit says
+ * so and fails nothing; the exit code is 1 only when something could not be run or gave a wrong digest.
  * docs/benchmarks.md tells how to read the table.
  */
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
@@ -46,9 +46,19 @@ export function parseBenchArgs(args: readonly string[]): BenchSettings | string 
       return `${args[i]}, expected --runs N, --tree DIR, --json FILE, --no-build or patterns`;
     } else patterns.push(args[i]!);
   }
+  const broken = patterns.find((pattern) => !isRegExp(pattern));
+  if (broken !== undefined) return `${broken}, expected parts of names or regular expressions`;
   const { runs = String(RUNS_DEFAULT), tree = '/usr', json } = values;
   if (!/^[1-9]\d{0,2}$/.test(runs)) return `--runs ${runs}, expected 1 to 999`;
   return { patterns, runs: Number(runs), tree, json, isBuilding };
+}
+
+function isRegExp(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
 }
 
 /** Runs what the arguments ask for and returns the exit code. */

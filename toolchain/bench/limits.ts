@@ -1,0 +1,46 @@
+/**
+ * The limits that measurements are printed beside, and the figures of C mkcomposefs that they were set by.
+ *
+ * The figures of C are of version 1.0.8 with two cores and a warm cache, on inputs of the sizes given here. Where they
+ * and the limits come from is told in docs/benchmarks.md, which the tests keep equal to this table.
+ */
+
+/** Upper limits. Milliseconds of wall time, bytes of resident memory. */
+export const LIMITS = {
+  startMs: 80,
+  dumpMs: 350,
+  treeMs: 4000,
+  peakBytes: 256e6,
+  /** Cost of a further entry in the largest dumps, over the same in the smaller ones. A square law would give 3.25. */
+  growth: 1.5,
+} as const;
+
+/** What C mkcomposefs took. */
+export const MKCOMPOSEFS = {
+  dumpMs: 230,
+  dumpPeakBytes: 73e6,
+  treeMs: 5900,
+  treePeakBytes: 172e6,
+  storeMs: 930,
+} as const;
+
+/** The inputs that limits and figures belong to. */
+export const REFERENCE_DUMP = { entries: 64_246 } as const;
+export const REFERENCE_TREE = { entries: 141_264, bytes: 6.1e9 } as const;
+export const REFERENCE_STORE = { files: 4_856, bytes: 143e6 } as const;
+
+/**
+ * The limit for another tree than the reference: the start's limit, and the rest half by entries and half by bytes.
+ * Halves, because hashing the reference tree's bytes on two cores takes about half of its limit.
+ */
+export function treeLimitMs(tree: { readonly entries: number; readonly bytes: number }): number {
+  const share = (tree.entries / REFERENCE_TREE.entries + tree.bytes / REFERENCE_TREE.bytes) / 2;
+  return LIMITS.startMs + (LIMITS.treeMs - LIMITS.startMs) * share;
+}
+
+export type Verdict = 'within' | 'over';
+
+/** A value equal to its limit is within it. */
+export function verdictOf(value: number, limit: number): Verdict {
+  return value <= limit ? 'within' : 'over';
+}
