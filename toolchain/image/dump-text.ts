@@ -85,21 +85,29 @@ export function parseUnsigned(
 
 function parseBig(digits: string, base: 8 | 10): number | bigint | undefined {
   if (!(base === 8 ? /^[0-7]+$/ : /^[0-9]+$/).test(digits)) return undefined;
-  // 400 digits are far beyond any field's range; a longer text would only cost time.
-  const value = BigInt((base === 8 ? '0o' : '') + digits.slice(0, 400));
+  const significant = digits.replace(/^0+(?=.)/, '');
+  // Such a number is far beyond any field's range; reading it exactly would only cost time.
+  if (significant.length > SIGNIFICANT_DIGITS_MAX) return TOO_LARGE;
+  const value = BigInt((base === 8 ? '0o' : '') + significant);
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
 }
 
+const SIGNIFICANT_DIGITS_MAX = 40;
+const TOO_LARGE = 1n << 200n;
+/** What strtoull returns for anything larger. */
+export const U64_MAX = 0xffffffffffffffffn;
+
 /**
  * Reads a number as C's strtoull does, for the drop-in tools only: leading white space and a sign are
- * allowed, and a negative value wraps around.
+ * allowed, a negative value wraps around, and one beyond 64 bits becomes the largest.
  */
 export function parseLikeStrtoull(text: string, base: 8 | 10): number | bigint | undefined {
   const match = /^[\t\n\v\f\r ]*([+-]?)([0-9]+)$/.exec(text);
   if (match === null) return undefined;
   const digits = match[2]!;
   const value = parseUnsigned(digits, 0, digits.length, base);
-  if (value === undefined || BigInt.asUintN(64, BigInt(value)) !== BigInt(value)) return undefined;
+  if (value === undefined) return undefined;
+  if (value > U64_MAX) return U64_MAX;
   if (match[1] !== '-') return value;
   const wrapped = BigInt.asUintN(64, -BigInt(value));
   return wrapped <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wrapped) : wrapped;
