@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: what coldseal takes, beside its limits. `-- PATTERN…` chooses cases.
  *
- * Options: `--runs N` (default 3), `--tree DIR` (default /usr), `--json FILE`, `--no-build`. A measure over its limit says
- * so and fails nothing; the exit code is 1 only when something could not be run or gave a wrong digest.
+ * Options: `--runs N` (default 3), `--tree DIR` (default /usr), `--json FILE`, `--no-build`. A measure over its limit
+ * says so and fails nothing; the exit code is 1 only when something could not be run or gave a wrong digest.
  * docs/benchmarks.md tells how to read the table.
  */
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
@@ -105,7 +105,7 @@ function headerLines(machine: Machine, runs: number, mkcomposefs: string | undef
   const { cpu, cores, kernel, node, load } = machine;
   return [
     `${cores} x ${cpu}, ${memory}; Linux ${kernel}, Node ${node}; load ${load.toFixed(1)}`,
-    `${runs} runs of each command after one that does not count; warm cache; MB are millions of bytes`,
+    `counted runs of each command: ${runs}, after one that does not count; 1 MB is a million bytes`,
     mkcomposefs === undefined
       ? 'no mkcomposefs in PATH or $MKCOMPOSEFS to compare with'
       : `compared with ${mkcomposefs}, in turns`,
