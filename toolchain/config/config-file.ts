@@ -63,13 +63,29 @@ export function readConfig<S extends z.ZodType>(
   const refuse = (problems: readonly ConfigProblem[]): never => {
     throw configError(path, problems, kind, (at) => position(document, lines, at));
   };
-  // A number beyond 2^53 would be rounded silently; as a bigint the schema refuses it.
-  const parsed = kind.schema.safeParse(document.toJS({ maxAliasCount: 100 }), {
-    reportInput: true,
-  });
+  const parsed = kind.schema.safeParse(plainValue(path, document, kind), { reportInput: true });
   if (!parsed.success) return refuse(explainIssues(parsed.error.issues, kind.schema));
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   return new ConfigFile(path, parsed.data, sha256, refuse);
+}
+
+/** The document as plain values; a few hundred aliases that expand to millions of values are refused. */
+function plainValue(path: string, document: Document, kind: ConfigKind<z.ZodType>): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw yamlError(path, [`1:1 ${(error as Error).message}`], kind);
+  }
+}
+
+function yamlError(
+  path: string,
+  problems: readonly string[],
+  kind: ConfigKind<z.ZodType>,
+): ColdsealError {
+  return new ColdsealError('CONFIG_YAML', describe(path, problems, 'as YAML'), {
+    hint: `a ${kind.name} is one YAML 1.2 document without tags; ${kind.reference} has an example`,
+  });
 }
 
 function parseYaml(
@@ -78,10 +94,7 @@ function parseYaml(
   kind: ConfigKind<z.ZodType>,
   lineCounter: LineCounter,
 ): Document {
-  const fail = (problems: readonly string[]): ColdsealError =>
-    new ColdsealError('CONFIG_YAML', describe(path, problems, `as YAML`), {
-      hint: `a ${kind.name} is one YAML 1.2 document without tags; ${kind.reference} has an example`,
-    });
+  const fail = (problems: readonly string[]): ColdsealError => yamlError(path, problems, kind);
   if (bytes.length > FILE_BYTES_MAX) {
     throw fail([`1:1 has ${bytes.length} bytes, expected at most ${FILE_BYTES_MAX}`]);
   }
@@ -111,13 +124,18 @@ function configError(
   kind: ConfigKind<z.ZodType>,
   where: (path: ConfigPath) => string,
 ): ColdsealError {
-  const order = new Intl.Collator('en', { numeric: true });
   const lines = problems
     .map(({ path: at, message }) => `${where(at)} ${showPath(at) || kind.name} ${message}`)
-    .sort(order.compare);
+    .sort((a, b) => lineAndColumn(a) - lineAndColumn(b));
   return new ColdsealError(kind.code, describe(path, lines, `as a ${kind.name}`), {
     hint: `every setting is explained in ${kind.reference}`,
   });
+}
+
+/** Orders lines that begin with `line:column`, a column being at most the file's size. */
+function lineAndColumn(text: string): number {
+  const [line = 0, column = 0] = text.split(' ', 1)[0]!.split(':').map(Number);
+  return line * FILE_BYTES_MAX + column;
 }
 
 function describe(path: string, problems: readonly string[], what: string): string {
