@@ -14,6 +14,11 @@ export interface Personality {
 
 export const PERSONALITIES: readonly Personality[] = [
   {
+    name: 'mkcomposefs',
+    summary: 'Drop-in for mkcomposefs',
+    load: () => import('../compat/mkcomposefs.ts'),
+  },
+  {
     name: 'composefs-info',
     summary: 'Drop-in for composefs-info',
     load: () => import('../compat/composefs-info.ts'),
