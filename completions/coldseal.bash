@@ -25,7 +25,7 @@ _coldseal() {
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys release verify doctor composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;

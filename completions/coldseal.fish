@@ -19,6 +19,7 @@ complete -c coldseal -n '__fish_use_subcommand' -f -a umount -d 'Unmount a compo
 complete -c coldseal -n '__fish_use_subcommand' -f -a release -d 'Build, sign and check every image of a bootset'
 complete -c coldseal -n '__fish_use_subcommand' -f -a verify -d 'Verify a release: signature, policy, every image and every object'
 complete -c coldseal -n '__fish_use_subcommand' -f -a doctor -d 'Tell what this machine can do, one line per feature'
+complete -c coldseal -n '__fish_use_subcommand' -f -a mkcomposefs -d 'Drop-in for mkcomposefs'
 complete -c coldseal -n '__fish_use_subcommand' -f -a composefs-info -d 'Drop-in for composefs-info'
 complete -c coldseal -n '__fish_use_subcommand' -f -a composefs-dump -d 'Drop-in for composefs-dump'
 complete -c coldseal -n '__fish_use_subcommand' -f -a mount.composefs -d 'Drop-in for mount.composefs'

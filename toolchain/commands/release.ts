@@ -5,9 +5,9 @@ import { defineCommand } from '../cli/command.ts';
 export const release = defineCommand({
   name: 'release',
   summary: 'Build, sign and check every image of a bootset',
-  description: `Builds the images that BOOTSET.yaml lists into one directory with a shared object store, signs the manifest, reads
-everything back through the device's own verification, and only then gives the directory its name: DIR has
-manifest.cose, images/, objects/, release.json (inputs, tools, options) and timings.json.
+  description: `Builds the images that BOOTSET.yaml lists into one directory with a shared object store, signs the
+manifest, reads everything back through the device's own verification, and only then gives the directory its name: DIR
+has manifest.cose, images/, objects/, release.json (inputs, tools, options) and timings.json.
 
 Refused: content without an fs-verity digest, a development key for a production board, anything the board file says the
 board would not take. The same inputs give the same bytes, the signature and timings.json aside. The build time is

@@ -61,9 +61,9 @@ function explainValue(issue: Issue): string {
     const near = nearestWord(input, issue.values.map(String));
     if (near !== undefined) return `is ${show(input)}, did you mean ${near}?`;
   }
-  const isUnquoted =
-    issue.code === 'invalid_type' && issue.expected === 'string' && typeof input !== 'object';
-  return `is ${show(input)}, expected ${expectation(issue)}${isUnquoted && input !== null ? ' (put it in quotes)' : ''}`;
+  const wantsText = issue.code === 'invalid_type' && issue.expected === 'string';
+  const remedy = wantsText && typeof input !== 'object' ? ' (put it in quotes)' : '';
+  return `is ${show(input)}, expected ${expectation(issue)}${remedy}`;
 }
 
 function expectation(issue: Issue): string {

@@ -77,10 +77,11 @@ function boardProblems(bootset: Bootset, board: Board, signer: SignerDescription
 
 function refuseMismatch(bootset: Bootset, board: Board, problems: readonly ConfigProblem[]): void {
   if (problems.length === 0) return;
-  const lines = problems.map(({ path, message }) => `\n  ${showPath(path)} ${message}`);
+  const lines = problems.map(({ path, message }) => `\n  ${showPath(path)} ${message}`).join('');
+  const name = `${bootset.product} ${bootset.version}`;
   throw new ColdsealError(
     'CONFIG_BOARD_MISMATCH',
-    `Cannot build ${bootset.product} ${bootset.version} for board ${board.id}: the board would refuse it${lines.join('')}`,
+    `Cannot build ${name} for board ${board.id}: the board would refuse it${lines}`,
     { hint: 'change the bootset, or the board file where the board can do more than it says' },
   );
 }

@@ -45,7 +45,7 @@ export function checkDigests(root: TreeNode, image: BootsetImage): WantedObject[
   if (undigested.length > 0) {
     throw new ColdsealError(
       'CONFIG_OBJECT_UNDIGESTED',
-      `Cannot release image ${image.name}: ${listed(undigested)} of ${image.source.given} without an fs-verity digest`,
+      `Cannot release image ${image.name}: ${image.source.given} has no fs-verity digest for ${listed(undigested)}`,
       { hint: 'write the dump with digests; without them nothing can check the content' },
     );
   }
@@ -82,8 +82,7 @@ function checkReference(
 function listed(paths: readonly string[]): string {
   const shown = paths.slice(0, SHOWN_MAX).join(', ');
   const more = paths.length - SHOWN_MAX;
-  const all = more > 0 ? `${shown} and ${more} more` : shown;
-  return paths.length === 1 ? `${all} is` : `${all} are`;
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 export interface CopyObjectsOptions {
@@ -112,7 +111,7 @@ export async function copyObjects(
   if (missing.length === 0) return;
   throw new ColdsealError(
     'CONFIG_OBJECT_MISSING',
-    `Cannot release image ${image.name}: the content of ${listed(missing).replace(/ (is|are)$/, '')} is in none of its object stores`,
+    `Cannot release image ${image.name}: none of its object stores has the content of ${listed(missing)}`,
     { hint: 'name the store that has it under source.objects, or build from the directory itself' },
   );
 }
