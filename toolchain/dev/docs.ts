@@ -2,8 +2,8 @@
  * `npm run docs`: everything that is generated and committed.
  *
  * The command reference, the manual pages and the completions come from the command definitions, the error reference
- * from the two reason tables, and the offset tables of docs/format.md from the records. The tidy test fails when a
- * committed file differs from what this would write.
+ * from the two reason tables, the offset tables of docs/format.md from the records, and some tables of other pages from
+ * the lists they repeat. The tidy test fails when a committed file differs from what this would write.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,6 +16,7 @@ import { commandReference, errorReference } from './docs-markdown.ts';
 import { commandPage, mainPage, pageName } from './docs-man.ts';
 import { configFiles } from './config-docs.ts';
 import { fillFormatTables } from './format-docs.ts';
+import { fillPageTables, PAGES } from './page-tables.ts';
 import { ROOT } from './root.ts';
 
 /** Directories in which every file is generated, so that a page of a removed command goes too. */
@@ -40,9 +41,10 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   files.set('completions/_coldseal', zshCompletion(COMMANDS, PERSONALITIES));
   files.set('completions/coldseal.fish', fishCompletion(COMMANDS, PERSONALITIES));
   for (const [path, text] of configFiles()) files.set(path, text);
-  const format = 'docs/format.md';
-  if (existsSync(join(ROOT, format))) {
-    files.set(format, await fillFormatTables(readFileSync(join(ROOT, format), 'utf8')));
+  for (const path of PAGES) {
+    if (!existsSync(join(ROOT, path))) continue;
+    const page = await fillPageTables(path, readFileSync(join(ROOT, path), 'utf8'));
+    files.set(path, path === 'docs/format.md' ? await fillFormatTables(page) : page);
   }
   return files;
 }
