@@ -35,9 +35,10 @@ const PAGES: readonly ConfigPage[] = [
     kind: BOARD_CONFIG,
     title: 'Board files',
     schema: 'board-configs/schema.json',
-    introduction: `A board file describes one board: who may sign for it, what its kernel can mount, and the figures that
-the boot budget is planned with. \`board: ID\` in a bootset names one of \`board-configs/\`; a path
-names any other. Problems are told all at once, each with its line and its path.
+    introduction: `A board file describes one board: who may sign for it, what its kernel can mount,
+and the figures that the boot budget is planned with. \`board: ID\` in a bootset names one of
+\`board-configs/\`; a path names any other. Problems are told all at once, each with its line and
+its path.
 
 A figure is \`{ value, source, evidence }\`: it always says where it is from.`,
     example: `# yaml-language-server: $schema=schema.json
@@ -56,13 +57,14 @@ verity: { mode: require }`,
     kind: BOOTSET_CONFIG,
     title: 'Bootsets',
     schema: 'docs/reference/bootset.schema.json',
-    introduction: `A bootset says what one release consists of: its images and what they are built from, the board, the
-epochs and the key. \`coldseal release BOOTSET.yaml -o DIR\` builds it. Relative paths count from the
-directory of the file. Problems are told all at once, each with its line and its path, and with the
-nearest known name where a setting is mistyped.
+    introduction: `A bootset says what one release consists of: its images and what they are built
+from, the board, the epochs and the key. \`coldseal release BOOTSET.yaml -o DIR\` builds it.
+Relative paths count from the directory of the file. Problems are told all at once, each with its
+line and its path, and with the nearest known name where a setting is mistyped.
 
-The same bootset, the same sources and the same coldseal give the same bytes, the signature aside. The
-build time in the manifest is SOURCE_DATE_EPOCH, or else the newest modification time inside the images.`,
+The same bootset, the same sources and the same coldseal give the same bytes, the signature and
+timings.json aside. The build time in the manifest is SOURCE_DATE_EPOCH, or else the newest
+modification time inside the images.`,
     example: `# yaml-language-server: $schema=docs/reference/bootset.schema.json
 product: demo
 version: 1.0.0
