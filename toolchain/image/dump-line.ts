@@ -174,9 +174,14 @@ export class DumpLine {
   /** Refuses a field: its name and text, then `problem`. */
   failField(field: number, code: ErrorCode, problem: string, details: Details = {}): never {
     const raw = this.raw(field);
-    const text = raw.length > SHOWN_MAX ? `${raw.slice(0, SHOWN_MAX)}…` : raw;
-    const shown = showBytes(text as ByteString);
-    return this.fail(code, this.startOf(field), `${FIELDS[field]} "${shown}" ${problem}`, details);
+    const shown = showBytes(raw.slice(0, SHOWN_MAX) as ByteString);
+    const more = raw.length > SHOWN_MAX ? '…' : '';
+    return this.fail(
+      code,
+      this.startOf(field),
+      `${FIELDS[field]} "${shown}${more}" ${problem}`,
+      details,
+    );
   }
 
   /** Refuses the line at a place of its text. */
