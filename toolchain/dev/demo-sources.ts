@@ -2,7 +2,8 @@
  * What the demo builds its images from: a Debian root file system and a container bundle.
  *
  * The root file system is Debian's own, made by mmdebstrap and kept as a tar in the cache, so that later runs need
- * neither the network nor half a minute. Extracting it gives the same tree every time, times included.
+ * neither the network nor half a minute. Extracting it gives the same tree every time, times included. Without root
+ * a few packages are extracted and not installed, which needs no user namespaces and is enough to build images of.
  */
 import {
   chmodSync,
@@ -31,24 +32,33 @@ const EPOCH_SECONDS = 1_735_689_600;
 /** Change it when the options below change, so that an old tar is not taken for the new one. */
 const RECIPE = 1;
 
+const INSTALLED = [
+  '--variant=essential',
+  '--include=busybox-static',
+  // The tree is thrown away if anything fails, so dpkg need not wait for the disk.
+  '--dpkgopt=force-unsafe-io',
+];
+const EXTRACTED = [
+  '--mode=chrootless',
+  '--variant=extract',
+  '--include=base-files,bash,busybox-static,coreutils,dpkg',
+];
+
 /** The tar of the root file system: from the cache, or made now. */
-export async function rootfsTar(session: DemoSession, cache: string): Promise<string> {
-  const tar = join(cache, `rootfs-${SUITE}-${process.arch}-${RECIPE}.tar`);
+export async function rootfsTar(
+  session: DemoSession,
+  cache: string,
+  isRoot: boolean,
+): Promise<string> {
+  const kind = isRoot ? 'installed' : 'extracted';
+  const tar = join(cache, `rootfs-${SUITE}-${process.arch}-${kind}-${RECIPE}.tar`);
   if (existsSync(tar)) {
     session.print(`${tar}: ${formatBytes(statSync(tar).size)}, made by an earlier run`);
     return tar;
   }
   const unfinished = join(cache, `.unfinished-${process.pid}-${basename(tar)}`);
-  const argv = [
-    'mmdebstrap',
-    '--quiet',
-    '--variant=essential',
-    '--include=busybox-static',
-    // The tree is thrown away if anything fails, so dpkg need not wait for the disk.
-    '--dpkgopt=force-unsafe-io',
-    SUITE,
-    unfinished,
-  ];
+  const options = isRoot ? INSTALLED : EXTRACTED;
+  const argv = ['mmdebstrap', '--quiet', ...options, SUITE, unfinished];
   try {
     session.print(
       'The first run downloads about 30 MB of Debian packages and takes half a minute.',

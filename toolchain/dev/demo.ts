@@ -116,7 +116,7 @@ class Demo {
   async #makeSources(): Promise<void> {
     const session = this.#session;
     await session.step(`Debian ${SUITE} and a container bundle`, async () => {
-      const tar = await rootfsTar(session, this.#cache);
+      const tar = await rootfsTar(session, this.#cache, this.#isRoot);
       await extractRootfs(session, tar, this.#path('rootfs'), this.#isRoot);
       makeBundle(this.#path('rootfs'), this.#path('bundle'));
       session.print('bundle: config.json and rootfs/bin/busybox of the same Debian');
