@@ -55,8 +55,8 @@ const ABOUT_OTHERS = /^docs\/(composefs-differences|benchmarks|decisions\/)|^tes
 
 function page(path: string): Page {
   const found = pages.find((each) => each.path === path);
-  assert.ok(found !== undefined, path);
-  return found!;
+  if (found === undefined) throw new Error(`no page ${path}`);
+  return found;
 }
 
 function assertNone(found: readonly string[], rule: string): void {
@@ -188,7 +188,7 @@ test('the changelog begins with this version and has only its three sections', (
   const { text } = page('CHANGELOG.md');
   const [, first] = /^## (\S+)/m.exec(text)!;
   assert.is(first, packageFile.version);
-  const sections = new Set([...text.matchAll(/^### (.+)$/gm)].map((match) => match[1]));
+  const sections = new Set([...text.matchAll(/^### (.+)$/gm)].map((match) => match[1]!));
   assert.equal([...sections].sort(), ['Format', 'Runtime', 'Toolchain']);
 });
 
