@@ -11,7 +11,13 @@ import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
-import { listXattrs, lstatFast, type FastStat } from '../../runtime/engines/node/xattr.ts';
+import {
+  listXattrs,
+  lstatFast,
+  lstatInto,
+  newFastStat,
+  type FastStat,
+} from '../../runtime/engines/node/xattr.ts';
 import { HashPool } from '../objects/hash-pool.ts';
 import { objectPath } from '../objects/layout.ts';
 import type { StoreSummary } from '../objects/store.ts';
@@ -80,6 +86,8 @@ class Scanner {
   readonly #xattrs = new XattrPool();
   readonly #inodes = new Map<TreeNode, string>();
   readonly #pending: { path: ByteString; node: TreeNode }[] = [];
+  /** Filled anew for every name. */
+  readonly #stat = newFastStat();
   #entries = 0;
   #totalBytes = 0;
   #hashedBytes = 0;
@@ -169,7 +177,7 @@ class Scanner {
   #entry(name: ByteString, path: ByteString): TreeNode | undefined {
     let stat: FastStat;
     try {
-      stat = lstatFast(path);
+      stat = lstatInto(path, this.#stat);
     } catch (error) {
       throw explainSysError(error, `Cannot describe ${showBytes(path)}`);
     }
@@ -214,16 +222,7 @@ class Scanner {
     if (stat.size === 0) return;
     this.#totalBytes += stat.size;
     this.#hashed.push(node);
-    this.#pool.add({
-      path,
-      size: stat.size,
-      ino: stat.ino,
-      ctimeSec: stat.ctimeSec,
-      ctimeNsec: stat.ctimeNsec,
-      mtimeSec: stat.mtimeSec,
-      mtimeNsec: stat.mtimeNsec,
-      hasVerity: stat.hasVerity,
-    });
+    this.#pool.add(path, stat);
   }
 
   #onHashed(index: number, result: Uint8Array): void {

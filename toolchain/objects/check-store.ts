@@ -78,7 +78,7 @@ async function measureAll(
   const jobs = objects.map((object) => jobOf(base, object));
   try {
     for (const job of jobs) {
-      pool.add(job);
+      pool.add(job.path, job);
       await pool.hasRoom();
     }
     await pool.finish(signal);

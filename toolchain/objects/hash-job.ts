@@ -27,29 +27,55 @@ export interface HashJob {
   readonly hasVerity: boolean;
 }
 
-/** Jobs as a message between threads: one string and one array, since every object in a message costs microseconds. */
+/**
+ * Jobs packed into one string and one array: every object would cost microseconds in a message between threads,
+ * and most of a scan's memory besides.
+ */
 export interface PackedJobs {
   /** The paths, each followed by a NUL byte. */
   readonly paths: string;
-  /** `NUMBERS_PER_JOB` numbers a job. */
+  /** `NUMBERS_PER_JOB` numbers a job, the size first. */
   readonly numbers: Float64Array;
 }
 
-const NUMBERS_PER_JOB = 7;
+export const NUMBERS_PER_JOB = 7;
 
-/** Jobs as a message; `unpackJobs` gives them back. */
-export function packJobs(jobs: readonly HashJob[]): PackedJobs {
-  const numbers = new Float64Array(NUMBERS_PER_JOB * jobs.length);
-  let paths = '';
-  jobs.forEach((job, i) => {
-    const verity = job.hasVerity ? 1 : 0;
-    const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = job;
-    numbers.set([size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec, verity], NUMBERS_PER_JOB * i);
-    paths += `${job.path}\0`;
-  });
-  return { paths, numbers };
+/** Collects jobs for a message. */
+export class JobPacker {
+  readonly #paths: ByteString[] = [];
+  readonly #numbers: Float64Array;
+  bytes = 0;
+
+  /** Room for `capacity` jobs. */
+  constructor(capacity: number) {
+    this.#numbers = new Float64Array(NUMBERS_PER_JOB * capacity);
+  }
+
+  get count(): number {
+    return this.#paths.length;
+  }
+
+  add(path: ByteString, stat: Omit<HashJob, 'path'>): void {
+    let at = NUMBERS_PER_JOB * this.#paths.length;
+    this.#paths.push(path);
+    const numbers = this.#numbers;
+    numbers[at++] = stat.size;
+    numbers[at++] = stat.ino;
+    numbers[at++] = stat.ctimeSec;
+    numbers[at++] = stat.ctimeNsec;
+    numbers[at++] = stat.mtimeSec;
+    numbers[at++] = stat.mtimeNsec;
+    numbers[at] = stat.hasVerity ? 1 : 0;
+    this.bytes += stat.size;
+  }
+
+  pack(): PackedJobs {
+    const numbers = this.#numbers.slice(0, NUMBERS_PER_JOB * this.#paths.length);
+    return { paths: `${this.#paths.join('\0')}\0`, numbers };
+  }
 }
 
+/** The jobs of a message. */
 export function unpackJobs({ paths, numbers }: PackedJobs): HashJob[] {
   return (paths.split('\0') as ByteString[]).slice(0, -1).map((path, i) => {
     const at = NUMBERS_PER_JOB * i;

@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
-import { packJobs, runHashJob, type HashJob } from './hash-job.ts';
+import type { ByteString } from '../image/byte-string.ts';
+import {
+  JobPacker,
+  NUMBERS_PER_JOB,
+  runHashJob,
+  unpackJobs,
+  type HashJob,
+  type PackedJobs,
+} from './hash-job.ts';
 import type { HashAnswer, HashWorkerData } from './hash-worker.ts';
 import { ObjectStore, type StoreSummary } from './store.ts';
 
@@ -35,7 +43,7 @@ export type OnHashResult = (index: number, result: Uint8Array) => void;
 
 interface Batch {
   readonly first: number;
-  readonly jobs: readonly HashJob[];
+  readonly jobs: PackedJobs;
   readonly bytes: number;
 }
 
@@ -44,8 +52,7 @@ export class HashPool {
   readonly #onResult: OnHashResult;
   readonly #workers: PooledWorker[] = [];
   readonly #queue: Batch[] = [];
-  #open: HashJob[] = [];
-  #openBytes = 0;
+  #open = new JobPacker(BATCH_FILES);
   #added = 0;
   #queuedBytes = 0;
   #doneBytes = 0;
@@ -57,12 +64,11 @@ export class HashPool {
     this.#onResult = onResult;
   }
 
-  /** Adds a job; its index counts from 0. */
-  add(job: HashJob): void {
-    this.#open.push(job);
-    this.#openBytes += job.size;
+  /** Adds a job; its index counts from 0. `stat` is read at once and may be used again. */
+  add(path: ByteString, stat: Omit<HashJob, 'path'>): void {
+    this.#open.add(path, stat);
     this.#added++;
-    if (this.#open.length >= BATCH_FILES || this.#openBytes >= BATCH_BYTES) this.#closeBatch();
+    if (this.#open.count >= BATCH_FILES || this.#open.bytes >= BATCH_BYTES) this.#closeBatch();
   }
 
   /** Waits while so much is queued that more would only take memory. */
@@ -101,12 +107,11 @@ export class HashPool {
   }
 
   #closeBatch(): void {
-    if (this.#open.length === 0) return;
-    const first = this.#added - this.#open.length;
-    this.#queue.push({ first, jobs: this.#open, bytes: this.#openBytes });
-    this.#queuedBytes += this.#openBytes;
-    this.#open = [];
-    this.#openBytes = 0;
+    const { count, bytes } = this.#open;
+    if (count === 0) return;
+    this.#queue.push({ first: this.#added - count, jobs: this.#open.pack(), bytes });
+    this.#queuedBytes += bytes;
+    this.#open = new JobPacker(BATCH_FILES);
     if (this.#workers.length > 0) this.#feed();
     else if (this.#queuedBytes >= WORKERS_FROM_BYTES || this.#added >= WORKERS_FROM_FILES) {
       this.#startWorkers();
@@ -151,12 +156,14 @@ export class HashPool {
 
   #deliver(batch: Batch, results: Uint8Array): void {
     const digestSize = VERITY_ALGORITHMS[this.#options.algorithm].digestSize;
+    const { numbers } = batch.jobs;
     let at = 0;
-    batch.jobs.forEach((job, i) => {
-      const size = job.size <= this.#options.inlineMax ? job.size : digestSize;
+    for (let i = 0; i < numbers.length / NUMBERS_PER_JOB; i++) {
+      const fileSize = numbers[NUMBERS_PER_JOB * i]!;
+      const size = fileSize <= this.#options.inlineMax ? fileSize : digestSize;
       this.#onResult(batch.first + i, results.subarray(at, at + size));
       at += size;
-    });
+    }
     this.#doneBytes += batch.bytes;
     this.#options.onProgress?.(this.#doneBytes);
   }
@@ -168,7 +175,7 @@ export class HashPool {
       // Lets an interruption be seen between batches.
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
-      const results = batch.jobs.map((job) => runHashJob(job, this.#options, store));
+      const results = unpackJobs(batch.jobs).map((job) => runHashJob(job, this.#options, store));
       this.#deliver(batch, Buffer.concat(results));
     }
     return store?.finish();
@@ -209,7 +216,7 @@ class PooledWorker {
 
   send(batch: Batch): void {
     this.#batches.push(batch);
-    this.#worker.postMessage(packJobs(batch.jobs));
+    this.#worker.postMessage(batch.jobs);
   }
 
   finish(): Promise<StoreSummary | undefined> {

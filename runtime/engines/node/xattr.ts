@@ -82,6 +82,39 @@ export function lstatFast(path: BytePath): FastStat {
   );
 }
 
+/** `lstatFast` into an object that is used again and again: no allocation for a name. Returns `into`. */
+export function lstatInto(path: BytePath, into: FastStat): FastStat {
+  const { path: at, statAt } = scratch();
+  const result = libc().statx(
+    AT_FDCWD,
+    at.set(path),
+    AT_SYMLINK_NOFOLLOW,
+    STATX_BASIC_STATS,
+    statAt,
+  );
+  return statResult(result, into);
+}
+
+/** An empty result for `lstatInto`. */
+export function newFastStat(): FastStat {
+  return {
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    hasVerity: false,
+    rdev: 0,
+    size: 0,
+    blocks: 0,
+    ino: 0,
+    dev: 0,
+    mtimeSec: 0,
+    mtimeNsec: 0,
+    ctimeSec: 0,
+    ctimeNsec: 0,
+  };
+}
+
 /** Like `lstatFast`, but a missing name is an answer: undefined. */
 export function lstatIfThere(path: BytePath): FastStat | undefined {
   const { path: at, statAt } = scratch();
@@ -102,26 +135,25 @@ export function fstatFast(fd: number): FastStat {
 }
 
 /** Reads the `struct statx` just filled in (include/uapi/linux/stat.h). */
-function statResult(result: number): FastStat {
+function statResult(result: number, into: FastStat = newFastStat()): FastStat {
   if (result !== 0) throwErrno('statx');
   const { stat } = scratch();
-  return {
-    mode: stat.getUint16(0x1c, true),
-    nlink: stat.getUint32(0x10, true),
-    uid: stat.getUint32(0x14, true),
-    gid: stat.getUint32(0x18, true),
-    hasVerity: (stat.getUint32(0x08, true) & STATX_ATTR_VERITY) !== 0,
-    rdev: makedev(stat.getUint32(0x80, true), stat.getUint32(0x84, true)),
-    size: stat.getUint32(0x28, true) + stat.getUint32(0x2c, true) * 2 ** 32,
-    blocks: stat.getUint32(0x30, true) + stat.getUint32(0x34, true) * 2 ** 32,
-    // Exact to 2^53; larger inode numbers only ever serve to tell two files apart together with `dev`.
-    ino: stat.getUint32(0x20, true) + stat.getUint32(0x24, true) * 2 ** 32,
-    dev: makedev(stat.getUint32(0x88, true), stat.getUint32(0x8c, true)),
-    mtimeSec: stat.getUint32(0x70, true) + stat.getInt32(0x74, true) * 2 ** 32,
-    mtimeNsec: stat.getUint32(0x78, true),
-    ctimeSec: stat.getUint32(0x60, true) + stat.getInt32(0x64, true) * 2 ** 32,
-    ctimeNsec: stat.getUint32(0x68, true),
-  };
+  into.mode = stat.getUint16(0x1c, true);
+  into.nlink = stat.getUint32(0x10, true);
+  into.uid = stat.getUint32(0x14, true);
+  into.gid = stat.getUint32(0x18, true);
+  into.hasVerity = (stat.getUint32(0x08, true) & STATX_ATTR_VERITY) !== 0;
+  into.rdev = makedev(stat.getUint32(0x80, true), stat.getUint32(0x84, true));
+  into.size = stat.getUint32(0x28, true) + stat.getUint32(0x2c, true) * 2 ** 32;
+  into.blocks = stat.getUint32(0x30, true) + stat.getUint32(0x34, true) * 2 ** 32;
+  // Exact to 2^53; larger inode numbers only ever serve to tell two files apart together with `dev`.
+  into.ino = stat.getUint32(0x20, true) + stat.getUint32(0x24, true) * 2 ** 32;
+  into.dev = makedev(stat.getUint32(0x88, true), stat.getUint32(0x8c, true));
+  into.mtimeSec = stat.getUint32(0x70, true) + stat.getInt32(0x74, true) * 2 ** 32;
+  into.mtimeNsec = stat.getUint32(0x78, true);
+  into.ctimeSec = stat.getUint32(0x60, true) + stat.getInt32(0x64, true) * 2 ** 32;
+  into.ctimeNsec = stat.getUint32(0x68, true);
+  return into;
 }
 
 /** glibc's makedev for what fits 32 bits: the kernel has 12 bits of major and 20 of minor. */
