@@ -80,7 +80,7 @@ export function struct<const F extends FieldTable>(
     decode: (bytes, offset = 0) =>
       decodeRecord(name, size, entries, bytes, offset) as RecordValue<F>,
     encode: (value, into = new Uint8Array(size), offset = 0) => {
-      encodeRecord(name, size, entries, value as Record<string, unknown>, into, offset);
+      encodeRecord(name, size, entries, value, into, offset);
       return into;
     },
   };

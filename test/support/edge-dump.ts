@@ -11,16 +11,17 @@ const MTIMES = ['0.0', '5.5', '-3.7', '9999999999.1', '0.999999999', '100.0'];
 const IDS = [0, 1, 65535, 65536, 4294967295];
 const NAMES = ['!', '.a', '..a', '-', 'a', 'z', 'ab', 'ff', '00'];
 const NAME_LENGTHS = [0, 1, 10, 100, 240];
-const SIZES = [
-  ...[0, 1, 4096, 4097, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 43, 2 ** 43 + 1, 2 ** 45, 2 ** 50],
-  ...[2 ** 53, 2 ** 53 - 1, 2 ** 52 + 7],
-];
+const SMALL_SIZES = [0, 1, 4096, 4097, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 43, 2 ** 43 + 1];
+const SIZES = SMALL_SIZES.concat([2 ** 45, 2 ** 50, 2 ** 53, 2 ** 53 - 1, 2 ** 52 + 7]);
 const CONTENT_LENGTHS = [1, 64, 2047, 2048, 2049, 4095, 4096, 4097, 5000];
 const TARGET_LENGTHS = [1, 60, 2048, 3900, 4000, 4031, 4032, 4033, 4063, 4064, 4065, 4095];
-const XATTR_NAMES = [
-  ...['user.', 'trusted.', 'security.', 'trusted.overlay.', 'system.posix_acl_access'],
-  ...['system.posix_acl_default', 'lustre.', 'other', 'user.overlay.', 'trusted.overlay.overlay.'],
-];
+const ACL_NAMES = ['system.posix_acl_access', 'system.posix_acl_default'];
+const XATTR_NAMES = ['user.', 'trusted.', 'security.', 'trusted.overlay.'].concat(ACL_NAMES, [
+  'lustre.',
+  'other',
+  'user.overlay.',
+  'trusted.overlay.overlay.',
+]);
 const VALUE_LENGTHS = [0, 1, 3, 4, 20, 200, 1000, 3900, 8000];
 const DEVICE_MODES = ['20644', '60644', '10644', '140644', '20000'];
 const OBJECT = `ab/${'c'.repeat(62)}`;

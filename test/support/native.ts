@@ -19,8 +19,7 @@ function native(): Native {
   if (loaded !== undefined) return loaded;
   const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
   const lib = koffi.load(null);
-  const bind = (name: string, args: string[]): Call =>
-    lib.func(name, 'int', args) as unknown as Call;
+  const bind = (name: string, args: string[]): Call => lib.func(name, 'int', args);
   loaded = {
     mknod: bind('mknod', ['void *', 'uint', 'uint64_t']),
     lsetxattr: bind('lsetxattr', ['void *', 'void *', 'void *', 'size_t', 'int']),

@@ -2,6 +2,9 @@
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
+import type { BuiltImage } from '../image/build.ts';
+import type { TreeNode } from '../image/tree.ts';
+import type { StoreSummary } from '../objects/store.ts';
 
 /** What the options of this command come to; also what the drop-in mkcomposefs hands over. */
 interface Request {
@@ -25,13 +28,13 @@ interface Request {
 export const imageBuild = defineCommand({
   name: 'image build',
   summary: 'Build a composefs image from a directory or a dump',
-  description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger than 64 bytes stay
-outside: the image names each by the fs-verity digest of its content. With --digest-store they are copied into
-an object store, from which the image can be mounted.
+  description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger
+than 64 bytes stay outside: the image names each by the fs-verity digest of its content. With
+--digest-store they are copied into an object store, from which the image can be mounted.
 
-SOURCE is a directory, or with --from-file a text in the format of composefs-dump(5), read strictly. - is stdin
-or stdout. The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version sets
-the other one to 0, as with mkcomposefs.`,
+SOURCE is a directory, or with --from-file a text in the format of composefs-dump(5), read strictly.
+- is stdin or stdout. The format version is 0, or 1 when the tree has a whiteout; giving
+--min-version or --max-version sets the other one to 0, as with mkcomposefs.`,
   args: [
     { name: 'source', help: 'directory, or dump with --from-file; - is stdin' },
     { name: 'image', help: 'image to write; - is stdout', optional: true },
@@ -229,16 +232,11 @@ async function readDump(path: string): Promise<Source> {
 }
 
 interface Source {
-  readonly root: import('../image/tree.ts').TreeNode;
-  readonly store: import('../objects/store.ts').StoreSummary | undefined;
+  readonly root: TreeNode;
+  readonly store: StoreSummary | undefined;
 }
 
-function report(
-  built: import('../image/build.ts').BuiltImage,
-  request: Request,
-  source: Source,
-  output: Output,
-): void {
+function report(built: BuiltImage, request: Request, source: Source, output: Output): void {
   if (request.printDigest || request.printDigestOnly) output.line(built.digest);
   const { digest, size, version, inodeCount } = built;
   const { store } = source;
