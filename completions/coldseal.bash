@@ -26,7 +26,7 @@ _coldseal() {
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
     '') words='image store mount umount keys release verify doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
-    'image') words='build ls dump objects missing digest check' ;;
+    'image') words='build ls dump objects missing digest diff check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
     'image build') words='--from-file --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
@@ -35,6 +35,7 @@ _coldseal() {
     'image objects') words='--filter --json --quiet --color --help' ;;
     'image missing') words='--basedir --verify --filter --json --quiet --color --help' ;;
     'image digest') words='--hash --json --quiet --color --help' ;;
+    'image diff') words='--all --json --quiet --color --help' ;;
     'image check') words='--json --quiet --color --help' ;;
     'store verify') words='--repair-from --json --quiet --color --help' ;;
     'store gc') words='--dry-run --json --quiet --color --help' ;;

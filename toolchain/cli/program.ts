@@ -10,6 +10,7 @@ import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
 import { doctor } from '../commands/doctor.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
+import { imageDiff } from '../commands/image-diff.ts';
 import { imageDigest } from '../commands/image-digest.ts';
 import { imageDump } from '../commands/image-dump.ts';
 import { imageLs } from '../commands/image-ls.ts';
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   imageObjects,
   imageMissing,
   imageDigest,
+  imageDiff,
   imageCheck,
   storeVerify,
   storeGc,

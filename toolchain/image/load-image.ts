@@ -16,7 +16,11 @@ export function loadBytes(path: string): Uint8Array {
 
 /** An image that passed both gates; the error names the file. */
 export function loadImage(path: string): ErofsImage {
-  const bytes = loadBytes(path);
+  return imageFrom(loadBytes(path), path);
+}
+
+/** The same of bytes that are there already; `path` is for the error. */
+export function imageFrom(bytes: Uint8Array, path: string): ErofsImage {
   try {
     const image = openImage(bytes);
     restrictToComposefs(image);
