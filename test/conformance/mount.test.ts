@@ -25,7 +25,7 @@ import { measureFile } from '../../toolchain/objects/verity.ts';
 import { machineState, makeFileSystem, runTool } from '../support/file-systems.ts';
 import { runCli } from '../support/run-cli.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
-import { requireRoot, requireTool, skipTest } from '../support/tools.ts';
+import { requireRoot, requireTool } from '../support/tools.ts';
 
 const test = suite('mount');
 
@@ -450,14 +450,6 @@ test('the drop-in mounts, with escapes in its options', async () => {
     cwd: dir.path,
   });
   assert.equal([code, stderr], [0, '']);
-  assert.equal(describeTree(at('mnt')), describeTree(at('tree')));
-  unmount();
-});
-
-test('where the C tools are installed, they mount our image to the same tree', () => {
-  const tool = spawnSync('sh', ['-c', 'command -v mount.composefs']).status === 0;
-  if (!tool) skipTest('mount.composefs not found (Debian package composefs)');
-  runTool('mount.composefs', ['-o', `basedir=${at('objects')}`, at('image'), at('mnt')]);
   assert.equal(describeTree(at('mnt')), describeTree(at('tree')));
   unmount();
 });
