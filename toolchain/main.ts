@@ -3,8 +3,9 @@
  *
  * The first SIGINT or SIGTERM asks a command that watches `output.interrupted` to clean up and end; a command that does
  * not watch, or a second signal, ends at once. Both exit with 130.
+ *
+ * `process` is the global one: importing node:process asks it for its stdin, which makes descriptor 0 non-blocking.
  */
-import process from 'node:process';
 import { EXIT_INTERRUPTED, runMain } from './cli/main-run.ts';
 import { VERSION } from './version.ts';
 

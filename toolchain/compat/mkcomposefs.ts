@@ -6,7 +6,6 @@
  */
 import { lstatSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import process from 'node:process';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import {
   COMPOSEFS_VERSION_MAX_WRITTEN,

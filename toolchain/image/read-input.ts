@@ -1,9 +1,9 @@
 /**
  * A whole input file, or stdin for `-`, with an error that names it.
  */
-import { fstatSync, openSync, closeSync, readFileSync } from 'node:fs';
+import { fstatSync, openSync, closeSync, readFileSync, readSync } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 
 /** Node holds a buffer of this size; an image or dump of a hundred million entries is smaller. */
 const INPUT_MAX = 2 ** 31 - 1;
@@ -27,10 +27,35 @@ export function readInput(path: string): Buffer {
         `Cannot read ${shown}: it has ${stat.size} bytes, expected at most ${INPUT_MAX}`,
       );
     }
-    return readFileSync(fd);
+    return fd === 0 ? readStdin() : readFileSync(fd);
   } catch (error) {
     throw explainSysError(error, `Cannot read ${shown}`);
   } finally {
     if (fd !== undefined && fd !== 0) closeSync(fd);
+  }
+}
+
+const PIECE_SIZE = 1 << 20;
+const RETRY_MS = 5;
+
+/** All of stdin. Whoever shares it may have made it non-blocking, and then having nothing yet is an error. */
+export function readStdin(): Buffer {
+  const pieces: Buffer[] = [];
+  const piece = Buffer.alloc(PIECE_SIZE);
+  for (;;) {
+    const count = readOrWait(piece);
+    if (count === 0) return Buffer.concat(pieces);
+    pieces.push(Buffer.from(piece.subarray(0, count)));
+  }
+}
+
+function readOrWait(piece: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(0, piece);
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
   }
 }
