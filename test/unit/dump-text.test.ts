@@ -1,3 +1,4 @@
+/** Escapes and numbers of dump fields. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ByteString } from '../../toolchain/image/byte-string.ts';
@@ -34,7 +35,7 @@ test('a field is escaped and unescaped', () => {
 });
 
 test('every byte comes back, alone and among others', () => {
-  for (const value of [EVERY_BYTE, ...EVERY_BYTE]) {
+  for (const value of [EVERY_BYTE, ...EVERY_BYTE.split('')]) {
     for (const escapeEquals of [false, true]) {
       const field = escapeField(value as ByteString, escapeEquals);
       assert.match(field, escapeEquals ? /^[!-<>-~]*$/ : /^[!-~]*$/);

@@ -1,3 +1,4 @@
+/** Dumps: every refusal with its code, line and column, what only lenient reading takes, and what arrives. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ColdsealError } from '../../runtime/format/errors.ts';

@@ -11,9 +11,9 @@ const EXAMPLES = 3;
 export const imageDiff = defineCommand({
   name: 'image diff',
   summary: 'Explain the differences between two images',
-  description: `Compares A and B entry by entry and groups what differs by its likely cause: modification times, extended
-attributes, hardlinks, the inline limit, the format version, and so on. Where an option of "image build" would align
-the two, the group says which. Images with the same tree are compared byte by byte.
+  description: `Compares A and B entry by entry and groups what differs by its likely cause: modification
+times, extended attributes, hardlinks, the inline limit, the format version, and so on. Where an option of "image build"
+would align the two, the group says which. Images with the same tree are compared byte by byte.
 
 A and B are images, or dumps as "image dump" prints them; - is stdin. Of each group three differences are shown, or
 all of them with --all.`,

@@ -181,7 +181,7 @@ function adviceFor(
     case 'root':
       return adviseRoot(members);
     case 'bytes':
-      return 'they were written by different programs, or one was changed: write both anew with image dump and image build --from-file';
+      return 'write both anew: image dump, then image build --from-file';
     default:
       return undefined;
   }

@@ -42,8 +42,9 @@ export function resolveHardlinks(
 }
 
 function fail(link: PendingHardlink, problem: string): never {
+  const place = `line ${link.line}, column ${link.column}`;
   throw new ColdsealError(
     'FORMAT_DUMP_HARDLINK',
-    `Cannot read dump line ${link.line}, column ${link.column}: the hardlink's target ${showBytes(link.target)} ${problem}`,
+    `Cannot read dump ${place}: the hardlink's target ${showBytes(link.target)} ${problem}`,
   );
 }
