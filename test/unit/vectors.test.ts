@@ -12,8 +12,9 @@ import { vectorRows } from '../support/vector-tables.ts';
 
 const test = suite('vectors');
 
-function digestOf(text: string, min: number, max: number): string {
-  return buildImage(parseDump(Buffer.from(text, 'latin1')), { versions: { min, max } }).digest;
+function digestOf(text: string, min: number, max: number, lenient = false): string {
+  const root = parseDump(Buffer.from(text, 'latin1'), { lenient });
+  return buildImage(root, { versions: { min, max } }).digest;
 }
 
 test('the tables are complete', () => {
@@ -56,9 +57,10 @@ test('edge dumps in both versions', () => {
   const rows = vectorRows('edges.tsv');
   assert.is(rows.length, 60);
   for (const [seed, version0, version1] of rows) {
+    // Some payloads are absolute paths, which the strict reading refuses.
     const text = edgeDump(Number(seed));
-    assert.is(digestOf(text, 0, 0), version0, `seed ${seed}, format version 0`);
-    assert.is(digestOf(text, 1, 1), version1, `seed ${seed}, format version 1`);
+    assert.is(digestOf(text, 0, 0, true), version0, `seed ${seed}, format version 0`);
+    assert.is(digestOf(text, 1, 1, true), version1, `seed ${seed}, format version 1`);
   }
 });
 

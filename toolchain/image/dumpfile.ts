@@ -54,6 +54,7 @@ export interface DumpOptions {
 
 const PIECE_SIZE = 4 << 20;
 const TYPES = new Set([S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
+const U64_MAX = 0xffffffffffffffffn;
 const NSEC_PER_SEC = 1_000_000_000;
 const AT_SIGN = 0x40;
 
@@ -242,9 +243,26 @@ class DumpParser {
     else if (type === S_IFLNK) this.#readSymlink(node, size);
     else {
       if (this.#lenient) this.#checkUnused(size, [PAYLOAD, DIGEST], INLINE_CONTENT_MAX);
-      else this.#requireUnset('on an entry without data', [PAYLOAD, CONTENT, DIGEST]);
+      else this.#requireNoData(size);
       if (type !== S_IFDIR) node.size = Number(size);
     }
+  }
+
+  /** SIZE counts even here: one above 32 bits gives the inode its extended form. */
+  #requireNoData(size: number | bigint): void {
+    this.#requireUnset('on an entry without data', [PAYLOAD, CONTENT, DIGEST]);
+    if (size > U64_MAX) this.#line.failField(SIZE, 'FORMAT_DUMP_SIZE', 'does not fit 64 bits');
+  }
+
+  /** A path below the object store, as the runtime will demand it: nothing that leads out of the store. */
+  #requireObjectPath(payload: ByteString): void {
+    const parts = payload.split('/');
+    if (!parts.includes('') && !parts.includes('.') && !parts.includes('..')) return;
+    this.#line.failField(
+      PAYLOAD,
+      'FORMAT_DUMP_PAYLOAD',
+      'leads out of the object store, expected a relative path without empty, . or .. parts',
+    );
   }
 
   #requireUnset(where: string, fields: readonly number[]): void {
@@ -297,6 +315,7 @@ class DumpParser {
     if (!line.isUnset(PAYLOAD) && !line.isEmpty(PAYLOAD)) {
       node.payload = line.string(PAYLOAD);
       this.#checkPayloadLength(node.payload);
+      if (!this.#lenient) this.#requireObjectPath(node.payload);
     }
     if (!line.isUnset(CONTENT)) {
       const content = this.#content(size, INLINE_CONTENT_MAX);
