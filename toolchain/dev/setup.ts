@@ -24,6 +24,8 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
   { tool: 'groff', debian: 'groff-base', why: 'outside judge of the manual pages' },
   { tool: 'mke2fs', debian: 'e2fsprogs', why: 'file systems with fs-verity for the store tests' },
+  { tool: 'mkfs.btrfs', debian: 'btrfs-progs', why: 'object stores on several file systems' },
+  { tool: 'mkfs.xfs', debian: 'xfsprogs', why: 'object stores that share blocks with their source' },
   {
     tool: 'mmdebstrap',
     debian: 'mmdebstrap',
@@ -32,6 +34,8 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   },
   { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
   { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
+  { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
+  { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
 ];
 
 const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
