@@ -20,7 +20,7 @@ import { listXattrs, lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { SysError } from '../../runtime/sys-error.ts';
 import type { FsConfig, Sys } from '../../runtime/sys.ts';
-import { mountImageFile, type MountOptions } from '../../toolchain/objects/mount-image.ts';
+import { mountImageFile, type MountOptions } from '../../toolchain/mount/mount-image.ts';
 import { measureFile } from '../../toolchain/objects/verity.ts';
 import { machineState, makeFileSystem, runTool } from '../support/file-systems.ts';
 import { runCli } from '../support/run-cli.ts';

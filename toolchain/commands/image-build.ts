@@ -98,7 +98,7 @@ SOURCE is a directory, or with --from-file a text in the format of composefs-dum
     const request: Request = { source: args[0], image: args[1], ...options };
     requireOutput(request);
     requireUseful(request);
-    const { AtomicFile, refuseExisting } = await import('../objects/atomic-file.ts');
+    const { AtomicFile, refuseExisting } = await import('../files/atomic-file.ts');
     if (request.image !== undefined && request.image !== '-' && !request.force) {
       refuseExisting(request.image);
     }
@@ -216,7 +216,7 @@ async function readSource(
 
 /** A store inside the tree would become part of what it is built from. */
 async function refuseStoreInSource(store: string, source: string): Promise<void> {
-  const { isInside } = await import('../objects/atomic-file.ts');
+  const { isInside } = await import('../files/is-inside.ts');
   if (!isInside(store, source)) return;
   throw new ColdsealError(
     'USAGE_STORE_IN_SOURCE',
@@ -227,7 +227,7 @@ async function refuseStoreInSource(store: string, source: string): Promise<void>
 
 async function readDump(path: string): Promise<Source> {
   const { parseDump } = await import('../image/dumpfile.ts');
-  const { readInput } = await import('../image/read-input.ts');
+  const { readInput } = await import('../files/read-input.ts');
   return { root: parseDump(readInput(path)), store: undefined };
 }
 

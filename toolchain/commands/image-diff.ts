@@ -72,7 +72,7 @@ interface ShownDifference {
 
 /** A dump begins with the line of its root. */
 async function readSide(path: string): Promise<DiffSide> {
-  const { readInput } = await import('../image/read-input.ts');
+  const { readInput } = await import('../files/read-input.ts');
   const bytes = readInput(path);
   if (bytes[0] === 0x2f) {
     const { parseDump } = await import('../image/dumpfile.ts');

@@ -44,7 +44,7 @@ the image is compared then, which does not protect against later changes.`,
   ],
   exitCodes: { 3: 'the image is not the one that the digest names' },
   async run({ args: [image, dir], options, output }) {
-    const { mountImageFile, describeMount } = await import('../objects/mount-image.ts');
+    const { mountImageFile, describeMount } = await import('../mount/mount-image.ts');
     const result = mountImageFile({ ...options, image, dir });
     for (const line of describeMount(result)) output.line(line);
     for (const warning of result.warnings) output.warn(warning);

@@ -18,7 +18,7 @@ loop device and the image's own mount, if there are any, go with it.`,
     },
   ],
   async run({ args: [dir], options, output }) {
-    const { unmountImage } = await import('../objects/mount-image.ts');
+    const { unmountImage } = await import('../mount/mount-image.ts');
     const source = unmountImage(dir, { lazy: options.lazy });
     output.line(`unmounted ${dir}`);
     output.result({ dir, source });

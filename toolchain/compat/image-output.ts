@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { SysError } from '../../runtime/sys-error.ts';
 import type { Output } from '../cli/output.ts';
-import { AtomicFile } from '../objects/atomic-file.ts';
+import { AtomicFile } from '../files/atomic-file.ts';
 
 const NEW_FILE_MODE = 0o666;
 

@@ -13,13 +13,13 @@ import {
 } from '../../runtime/format/composefs.ts';
 import { errnoOf } from '../../runtime/sys-error.ts';
 import type { Output } from '../cli/output.ts';
+import { isInside } from '../files/is-inside.ts';
+import { readInput } from '../files/read-input.ts';
 import { buildImage } from '../image/build.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
-import { readInput } from '../image/read-input.ts';
 import { scanDirectory } from '../image/scan.ts';
 import type { TreeNode } from '../image/tree.ts';
-import { isInside } from '../objects/atomic-file.ts';
 import { getoptLong } from './getopt-long.ts';
 import { ImageOutput } from './image-output.ts';
 import { strerror } from './strerror.ts';

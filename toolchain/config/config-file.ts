@@ -10,7 +10,7 @@ import { basename } from 'node:path';
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
-import { readInput } from '../image/read-input.ts';
+import { readInput } from '../files/read-input.ts';
 import { type ConfigPath, type ConfigProblem, explainIssues } from './explain-issue.ts';
 
 /** A bootset of a thousand images is smaller. */

@@ -4,7 +4,7 @@ import { openImage, type ErofsImage } from '../../runtime/format/erofs-image.ts'
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { restrictToComposefs } from '../../runtime/format/restrict.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
-import { readStdin } from './read-input.ts';
+import { readStdin } from '../files/read-input.ts';
 
 /** The bytes of a file; `-` is stdin. */
 export function loadBytes(path: string): Uint8Array {

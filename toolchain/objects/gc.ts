@@ -12,11 +12,11 @@ import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { lstatIfThere } from '../../runtime/engines/node/xattr.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { type ByteString, byteStringOfText } from '../image/byte-string.ts';
+import { findMountedObjects, type ReadObjectPaths } from '../mount/mounted-objects.ts';
+import type { MountEntry } from '../mount/mount-table.ts';
 import { type Inventory, type StoredObject, takeInventory } from './inventory.ts';
 import { algorithmOfDigest, isForeignTemporary } from './layout.ts';
 import { StoreLock } from './lock.ts';
-import { findMountedObjects, type ReadObjectPaths } from './mounted-objects.ts';
-import type { MountEntry } from './mount-table.ts';
 
 export interface CollectOptions {
   readonly images: readonly string[];

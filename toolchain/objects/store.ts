@@ -15,7 +15,6 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fsyncSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -30,6 +29,7 @@ import { libc } from '../../runtime/engines/node/libc.ts';
 import { enableVerity, measureVerity } from '../../runtime/engines/node/verity.ts';
 import { type FastStat, fstatFast, lstatIfThere } from '../../runtime/engines/node/xattr.ts';
 import { errnoOf, explainSysError, SysError } from '../../runtime/sys-error.ts';
+import { syncPath } from '../files/sync-path.ts';
 import { byteString, showBytes } from '../image/byte-string.ts';
 import { type CopyMethod, FileCopier } from './copy.ts';
 import { algorithmOfDigest, digestOfPath, isFanOut, objectPath, STAGING_PREFIX } from './layout.ts';
@@ -331,15 +331,6 @@ export class ObjectStore implements Disposable {
     const errno = libc().errnoName();
     if (errno !== 'ENOSYS') throw new SysError('syncfs', errno);
     return false;
-  }
-}
-
-function syncPath(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

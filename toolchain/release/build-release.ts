@@ -20,18 +20,14 @@ import { explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { enableVerity } from '../../runtime/engines/node/verity.ts';
 import type { Progress } from '../cli/progress.ts';
+import { AtomicFile, refuseExisting, writeFileAtomically } from '../files/atomic-file.ts';
+import { isInside } from '../files/is-inside.ts';
+import { readInput } from '../files/read-input.ts';
+import { syncPath } from '../files/sync-path.ts';
 import { buildImage } from '../image/build.ts';
 import { printDump } from '../image/describe.ts';
 import { objectsOfImage } from '../image/objects.ts';
-import { readInput } from '../image/read-input.ts';
 import { readTree } from '../image/read-tree.ts';
-import {
-  AtomicFile,
-  isInside,
-  refuseExisting,
-  syncDirectory,
-  writeFileAtomically,
-} from '../objects/atomic-file.ts';
 import { checkRelease, imageFileName } from '../sign/check-release.ts';
 import { DEV_KEYS_DIR, openDevSigner } from '../sign/dev-keys.ts';
 import { anchorOf } from '../sign/sign-envelope.ts';
@@ -158,7 +154,7 @@ async function buildImages(
     built.push({ image, source, ...writeImage(image, { root, ...source }, imageDirectory) });
     times.end(`write ${image.name}`);
   }
-  syncDirectory(imageDirectory);
+  syncPath(imageDirectory);
   return built;
 }
 

@@ -7,7 +7,7 @@ import { distinctObjects } from '../../runtime/format/object-list.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
-import { readInput } from '../image/read-input.ts';
+import { readInput } from '../files/read-input.ts';
 import { scanDirectory } from '../image/scan.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';

@@ -20,7 +20,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { pathBytes, syscall } from '../../runtime/engines/node/libc.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
-import { refuseExisting, syncDirectory } from '../objects/atomic-file.ts';
+import { refuseExisting } from '../files/atomic-file.ts';
+import { syncPath } from '../files/sync-path.ts';
 import { StoreLock } from '../objects/lock.ts';
 
 /** renameat2 in arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h. */
@@ -58,10 +59,10 @@ export class StagedDirectory implements Disposable {
   commit(): void {
     try {
       chmodSync(this.path, 0o755);
-      syncDirectory(this.path);
+      syncPath(this.path);
       if (existsSync(this.target)) exchange(this.path, this.target);
       else renameSync(this.path, this.target);
-      syncDirectory(dirname(this.target));
+      syncPath(dirname(this.target));
     } catch (error) {
       throw explainSysError(error, `Cannot write ${this.target}`);
     } finally {

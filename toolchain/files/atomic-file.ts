@@ -8,14 +8,14 @@ import {
   existsSync,
   fsyncSync,
   openSync,
-  realpathSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
+import { syncPath } from './sync-path.ts';
 
 export interface AtomicFileOptions {
   /** Replace a file that is there. */
@@ -60,7 +60,7 @@ export class AtomicFile implements Disposable {
       closeSync(this.#fd!);
       this.#fd = undefined;
       renameSync(this.#temporary, this.path);
-      syncDirectory(dirname(this.path));
+      syncPath(dirname(this.path));
     } catch (error) {
       rmSync(this.#temporary, { force: true });
       throw explainSysError(error, `Cannot write ${this.path}`);
@@ -82,29 +82,6 @@ export function refuseExisting(path: string): void {
   throw new ColdsealError('USAGE_OUTPUT_EXISTS', `Cannot write ${path}: it exists already`, {
     hint: 'give another name, or --force to replace it',
   });
-}
-
-/** Whether a path, which need not exist yet, lies inside a directory once symlinks are followed. */
-export function isInside(path: string, directory: string): boolean {
-  const outer = realPathOf(directory);
-  const inner = realPathOf(path);
-  return inner === outer || inner.startsWith(outer === '/' ? outer : `${outer}/`);
-}
-
-function realPathOf(path: string): string {
-  const absolute = resolve(path);
-  if (existsSync(absolute)) return realpathSync(absolute);
-  return join(realPathOf(dirname(absolute)), basename(absolute));
-}
-
-/** Brings a directory's names to the disk. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Writes a whole file at once, atomically. */

@@ -12,7 +12,7 @@ import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { type Fd, type Sys } from '../../runtime/sys.ts';
 import { showBytes } from '../image/byte-string.ts';
 import { dataLayersOf, mountAt, mountSource } from './mount-table.ts';
-import { computeDigest } from './verity.ts';
+import { computeDigest } from '../objects/verity.ts';
 
 export interface MountOptions {
   readonly image: string;

@@ -22,7 +22,7 @@ import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { getXattr, lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { errnoOf } from '../../runtime/sys-error.ts';
 import { bytesOf, type ByteString, byteStringOfText, showBytes } from '../image/byte-string.ts';
-import { objectPath } from './layout.ts';
+import { objectPath } from '../objects/layout.ts';
 import {
   dataLayersOf,
   hasUpperLayer,
@@ -30,7 +30,7 @@ import {
   type MountEntry,
   readMountTables,
 } from './mount-table.ts';
-import { measureFile } from './verity.ts';
+import { measureFile } from '../objects/verity.ts';
 
 /** The paths that an image needs below its object store. */
 export type ReadObjectPaths = (image: Uint8Array) => readonly string[];
