@@ -19,7 +19,11 @@ const VECTORS: readonly [hex: string, value: CborValue][] = [
   ['1818', 24],
   ['1819', 25],
   ['1864', 100],
+  ['18ff', 255],
+  ['190100', 256],
   ['1903e8', 1000],
+  ['19ffff', 65535],
+  ['1a00010000', 65536],
   ['1a000f4240', 1_000_000],
   ['1affffffff', 2 ** 32 - 1],
   ['1b0000000100000000', 2 ** 32],
@@ -29,7 +33,11 @@ const VECTORS: readonly [hex: string, value: CborValue][] = [
   ['1bffffffffffffffff', 18446744073709551615n],
   ['20', -1],
   ['29', -10],
+  ['37', -24],
+  ['3818', -25],
   ['3863', -100],
+  ['38ff', -256],
+  ['390100', -257],
   ['3903e7', -1000],
   ['3bffffffffffffffff', -18446744073709551616n],
   ['f4', false],
@@ -116,7 +124,9 @@ const REFUSED: readonly [what: string, hex: string, code: string][] = [
   ['text cut inside a character', '62e6b0', 'FORMAT_CBOR_UTF8'],
   ['seven levels', '8181818181818100', 'FORMAT_CBOR_DEPTH'],
   ['a thousand levels', `${'81'.repeat(1000)}00`, 'FORMAT_CBOR_DEPTH'],
+  ['one item too many', `98c8${'00'.repeat(200)}`, 'FORMAT_CBOR_TOO_LARGE'],
   ['too many items', `98ff${'00'.repeat(255)}`, 'FORMAT_CBOR_TOO_LARGE'],
+  ['one byte too many', `590ffe${'00'.repeat(4094)}`, 'FORMAT_CBOR_TOO_LARGE'],
   ['too many bytes', `591000${'00'.repeat(4096)}`, 'FORMAT_CBOR_TOO_LARGE'],
   ['23 in two bytes', '1817', 'FORMAT_CBOR_NOT_CANONICAL'],
   ['255 in three bytes', '1900ff', 'FORMAT_CBOR_NOT_CANONICAL'],
@@ -133,6 +143,12 @@ const REFUSED: readonly [what: string, hex: string, code: string][] = [
 
 test('refuses everything else, by code', () => {
   for (const [what, hex, code] of REFUSED) expectCode(() => decode(hex), code, what);
+});
+
+test('the limits themselves are within them', () => {
+  assert.is((decode(`98c7${'00'.repeat(199)}`) as readonly CborValue[]).length, 199);
+  assert.is((decode(`590ffd${'00'.repeat(4093)}`) as Uint8Array).length, 4093);
+  assert.is(toHex(encodeCanonical(decode('81818181818100'))), '81818181818100');
 });
 
 test('never shares memory with its input', () => {

@@ -25,8 +25,11 @@ const REFUSED: readonly [what: string, hex: string][] = [
   ['a tag alone', '30'],
   ['an indefinite length', '30800000'],
   ['a long form for 1', '30810102'],
-  ['a long form with a leading zero', '3082007f' + '00'.repeat(127)],
-  ['a three-byte length', '3083010000'],
+  // What follows these is whole, so that only the spelling of the length can be refused.
+  ['a long form with a leading zero', `3082007f047d${'00'.repeat(125)}`],
+  ['two bytes for a length of 128', `30820080047e${'00'.repeat(126)}`],
+  ['two bytes for a length of 255', `308200ff0481fc${'00'.repeat(252)}`],
+  ['a three-byte length', `30830100000482fffc${'00'.repeat(65532)}`],
   ['a length past the end', '3005020101'],
   ['bytes after the end', '300302010100'],
   ['a multi-byte tag', '3f8101020101'],

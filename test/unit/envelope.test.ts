@@ -217,6 +217,7 @@ const SHAPES: readonly [what: string, code: string, bytes: () => Uint8Array][] =
     () => concatBytes(withBody(protectedHeader, EMPTY, payload, signature), Uint8Array.of(0)),
   ],
   ['65537 bytes', 'FORMAT_ENVELOPE_SIZE', () => new Uint8Array(ENVELOPE_BYTES_MAX + 1)],
+  ['65536 bytes of nothing', 'FORMAT_ENVELOPE', () => new Uint8Array(ENVELOPE_BYTES_MAX)],
   ['an unknown label', 'FORMAT_ENVELOPE', () => withHeader((map) => map.set(4, Uint8Array.of(1)))],
   ['no algorithm', 'FORMAT_ENVELOPE', () => withHeader((map) => map.delete(1))],
   ['RS256', 'FORMAT_ENVELOPE_ALGORITHM', () => withHeader((map) => map.set(1, -257))],
@@ -240,6 +241,12 @@ const SHAPES: readonly [what: string, code: string, bytes: () => Uint8Array][] =
     'a content type with a control',
     'FORMAT_ENVELOPE',
     () => withHeader((map) => map.set(3, 'a\u0000')),
+  ],
+  ['a content type with DEL', 'FORMAT_ENVELOPE', () => withHeader((map) => map.set(3, 'a\u007f'))],
+  [
+    'a content type of 65 bytes',
+    'FORMAT_ENVELOPE',
+    () => withHeader((map) => map.set(3, 'a'.repeat(65))),
   ],
   ['one certificate', 'FORMAT_ENVELOPE', () => withHeader((map) => map.set(33, good.chain[0]!))],
   [
@@ -293,6 +300,18 @@ const SHAPES: readonly [what: string, code: string, bytes: () => Uint8Array][] =
     () => concatBytes(Uint8Array.of(0xd2, 0x84, 0x58, 1, 0xa0), new Uint8Array(20)),
   ],
   [
+    'a length of 100 in two bytes',
+    'FORMAT_ENVELOPE',
+    () =>
+      concatBytes(
+        Uint8Array.of(0xd2, 0x84),
+        encodeCanonical(protectedHeader),
+        Uint8Array.of(0xa0, 0x59, 0, 100),
+        new Uint8Array(100),
+        encodeCanonical(signature),
+      ),
+  ],
+  [
     'a length past the end',
     'FORMAT_ENVELOPE',
     () => Uint8Array.of(0xd2, 0x84, 0x59, 0xff, 0xff, 0xa0),
@@ -305,6 +324,13 @@ test('every other shape is refused, by code', () => {
     codeOf(() => decodeEnvelope(withHeader(() => undefined))),
     'nothing was thrown',
   );
+});
+
+test('the longest signature and content type are read', () => {
+  const signed = decodeEnvelope(withBody(protectedHeader, EMPTY, payload, new Uint8Array(1024)));
+  assert.is(signed.signature.length, 1024);
+  const typed = decodeEnvelope(withHeader((map) => map.set(3, ' '.repeat(63) + '~')));
+  assert.is(typed.contentType.length, 64);
 });
 
 test('an intermediate may be pinned', () => {

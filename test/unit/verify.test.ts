@@ -200,6 +200,12 @@ const REFUSALS: readonly [
     () => verdictOf({ envelope: signed(testManifest({ role: 2 }), [1, 2]) }),
   ],
   [
+    'anything at all by a key of a role the board refuses',
+    'role',
+    'VERIFY_ROLE_NOT_ACCEPTED',
+    () => verdictOf({ envelope: signEnvelope('manifest', encodeCanonical([1]), testSigner([2])) }),
+  ],
+  [
     'a payload that is no manifest',
     'integrity',
     'VERIFY_SCHEMA',
@@ -348,6 +354,8 @@ test('images after the first bad one are not measured', () => {
     verdict.images.map(({ result }) => result.status),
     ['fail', 'not-evaluated'],
   );
+  const [, second] = verdict.images;
+  assert.is(second!.result.status !== 'pass' && second!.result.code, 'VERIFY_NOT_REACHED');
 });
 
 test('nothing is measured before everything else has passed', () => {
@@ -394,6 +402,15 @@ test('boot does not depend on the time; an installation with a floor lets the fu
   assert.is(verdictOf({}, floor).time.status, 'pass');
   const now = { mode: 'install', time: { now: 1_800_000_000, isTrusted: true } } as const;
   assert.is(verdictOf({}, now).time.status, 'pass');
+});
+
+test('the last moment, the first moment and the lowest deny list still pass', () => {
+  for (const now of [1_790_000_000, 1_900_000_000]) {
+    const verdict = verdictOf({}, { mode: 'install', time: { now, isTrusted: true } });
+    assert.is(verdict.time.status, 'pass', String(now));
+  }
+  const envelope = signed(testManifest({ minDenyVersion: 3 }));
+  assert.ok(verdictOf({ envelope, denyList: denyList() }, { denyVersion: 3 }).ok);
 });
 
 test('deny lists and trust bundles never go back', () => {
