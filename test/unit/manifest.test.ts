@@ -147,6 +147,22 @@ test('an old runtime says that it is too old, not that a key is unknown', () => 
 });
 
 const long = (length: number): string => 'x'.repeat(length);
+
+/** So many of each thing that a manifest can have several of. */
+function many(map: Tree, counts: { boards: number; images: number; domains: number }): void {
+  const { boards, images, domains } = counts;
+  const [first] = map.get(11) as Tree[];
+  map.set(
+    4,
+    Array.from({ length: boards }, (_, i) => `b${i + 10}`),
+  );
+  map.set(
+    11,
+    Array.from({ length: images }, (_, i) => new Map(first!).set(2, `n${i + 10}`)),
+  );
+  map.set(6, new Map(Array.from({ length: domains }, (_, i) => [i, 1])));
+}
+
 const FIELDS: readonly [what: string, bytes: () => Uint8Array][] = [
   ['an unknown key', () => changed((map) => map.set(17, 0))],
   ['a text key', () => changed((map) => map.set('1', 1))],
@@ -158,16 +174,9 @@ const FIELDS: readonly [what: string, bytes: () => Uint8Array][] = [
   ['no boards', () => changed((map) => map.set(4, []))],
   ['unsorted boards', () => changed((map) => map.set(4, ['b', 'a']))],
   ['a board twice', () => changed((map) => map.set(4, ['a', 'a']))],
-  [
-    '33 boards',
-    () =>
-      changed((map) =>
-        map.set(
-          4,
-          Array.from({ length: 33 }, (_, i) => `b${i + 10}`),
-        ),
-      ),
-  ],
+  ['33 boards', () => changed((map) => many(map, { boards: 33, images: 1, domains: 1 }))],
+  ['65 images', () => changed((map) => many(map, { boards: 1, images: 65, domains: 1 }))],
+  ['17 domains', () => changed((map) => many(map, { boards: 1, images: 1, domains: 17 }))],
   ['a version with a line feed', () => changed((map) => map.set(5, '1\n2'))],
   ['no epochs', () => changed((map) => map.set(6, new Map()))],
   ['a negative epoch', () => changed((map) => map.set(6, new Map([[1, -1]])))],
@@ -178,6 +187,7 @@ const FIELDS: readonly [what: string, bytes: () => Uint8Array][] = [
   ['a validity of one', () => changed((map) => map.set(9, [1]))],
   ['a validity that ends before it begins', () => changed((map) => map.set(9, [2, 1]))],
   ['a validity without a beginning', () => changed((map) => map.set(9, [null, 1]))],
+  ['a validity that begins before 1970', () => changed((map) => map.set(9, [-1, 1]))],
   ['role 0', () => changed((map) => map.set(10, 0))],
   ['role 5', () => changed((map) => map.set(10, 5))],
   ['no images', () => changed((map) => map.set(11, []))],
@@ -192,6 +202,9 @@ const FIELDS: readonly [what: string, bytes: () => Uint8Array][] = [
   ['an SBOM of two', () => changed((map) => map.set(13, [1, new Uint8Array(32)]))],
   ['an SBOM in an unknown format', () => changed((map) => map.set(13, [4, new Uint8Array(32), 1]))],
   ['an SBOM without a size', () => changed((map) => map.set(13, [1, new Uint8Array(32), null]))],
+  ['an SBOM of size -1', () => changed((map) => map.set(13, [1, new Uint8Array(32), -1]))],
+  ['an SBOM by half a digest', () => changed((map) => map.set(13, [1, new Uint8Array(31), 1]))],
+  ['a deny version of 2^32', () => changed((map) => map.set(15, 2 ** 32))],
   ['no deny version', () => changed((map) => map.delete(15))],
   ['a note key in capitals', () => changed((map) => map.set(16, new Map([['A', 'b']])))],
   ['a note of 1025 characters', () => changed((map) => map.set(16, new Map([['a', long(1025)]])))],
@@ -237,6 +250,19 @@ test('every field out of bounds is refused', () => {
   for (const [what, make] of FIELDS)
     expectCode(() => decodeManifest(make()), 'FORMAT_MANIFEST_FIELD', what);
   assert.equal(decodeManifest(changed(() => undefined)), testManifest());
+});
+
+test('every field at its bound is read', () => {
+  const counts = { boards: 32, images: 64, domains: 16 };
+  const full = decodeManifest(changed((map) => many(map, counts)));
+  assert.is(full.boards.length, 32);
+  assert.is(full.images.length, 64);
+  assert.is(full.epochs.size, 16);
+  const moment = decodeManifest(changed((map) => map.set(9, [2, 2]).set(15, 2 ** 32 - 1)));
+  assert.equal(moment.valid, { notBefore: 2, notAfter: 2 });
+  assert.is(moment.minDenyVersion, 2 ** 32 - 1);
+  const notes = new Map(Array.from({ length: 32 }, (_, i) => [`n${i}`, '']));
+  assert.is(decodeManifest(changed((map) => map.set(16, notes))).notes?.size, 32);
 });
 
 test('the path of the field stands in the message', () => {
