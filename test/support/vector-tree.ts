@@ -14,6 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { makedev } from '../../runtime/format/device-number.ts';
 import { makeNode, setMtime, setXattr } from './native.ts';
 import { VectorRng, vectorName } from './vector-rng.ts';
 
@@ -112,10 +113,6 @@ class TreeVector {
 
 function bytes(path: string): Buffer {
   return Buffer.from(path, 'latin1');
-}
-
-function makedev(major: number, minor: number): number {
-  return (minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12);
 }
 
 /** Sets every mtime from the path alone, children before their directories. */

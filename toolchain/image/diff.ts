@@ -5,9 +5,9 @@
  * inode it names. What a writer computes anew is not compared: size and links of directories, and the size
  * column of entries without data. Grouping and advice are diff-groups.ts.
  */
-import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
-import { VerityHasher } from '../../runtime/format/fsverity.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
+import { majorOf, minorOf } from '../../runtime/format/device-number.ts';
+import { type VerityAlgorithm, VerityHasher } from '../../runtime/format/fsverity.ts';
 import { hashFunction } from '../objects/verity.ts';
 import { showBytes, type ByteString } from './byte-string.ts';
 import {
@@ -220,7 +220,12 @@ class TreeComparer {
       this.#add('nlink', String(a.nlink), String(b.nlink), isLinkDifferent ? 'hardlinks' : 'nlink');
     }
     if (isDevice(a) && a.rdev !== b.rdev) {
-      this.#add('device number', showDevice(a.rdev), showDevice(b.rdev), 'device-number');
+      this.#add(
+        'device number',
+        `${majorOf(a.rdev)}:${minorOf(a.rdev)}`,
+        `${majorOf(b.rdev)}:${minorOf(b.rdev)}`,
+        'device-number',
+      );
     }
     if (isRegular(a)) this.#compareFiles(a, b);
     else if (isSymlink(a) && a.payload !== b.payload) {
@@ -346,13 +351,6 @@ function showPermissions(node: TreeNode): string {
 
 function showTime(node: TreeNode): string {
   return `${node.mtimeSec}.${node.mtimeNsec}`;
-}
-
-/** Major and minor number as Linux splits its 32 bits. */
-function showDevice(rdev: number): string {
-  const major = (rdev >>> 8) & 0xfff;
-  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  return `${major}:${minor}`;
 }
 
 function showObject({ payload }: TreeNode): string {

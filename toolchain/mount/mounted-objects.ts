@@ -19,6 +19,7 @@ import {
 import { XATTR_REDIRECT } from '../../runtime/format/composefs.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
+import { majorOf, minorOf } from '../../runtime/format/device-number.ts';
 import { getXattr, lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { errnoOf } from '../../runtime/sys-error.ts';
 import { bytesOf, type ByteString, byteStringOfText, showBytes } from '../image/byte-string.ts';
@@ -140,7 +141,7 @@ function walkFiles(entry: MountEntry, onFile: (path: ByteString) => void): void 
   const root = `${byteStringOfText(entry.prefix)}${entry.mountPoint}` as ByteString;
   const { dev } = lstatFast(`${root}/.`);
   const [major = 0, minor = 0] = entry.device.split(':').map(Number);
-  if (((dev >>> 8) & 0xfff) !== major || ((dev & 0xff) | ((dev >>> 12) & 0xfff00)) !== minor) {
+  if (majorOf(dev) !== major || minorOf(dev) !== minor) {
     throw new ColdsealError(
       'HOST_MOUNT_UNREADABLE',
       `Cannot look into ${showBytes(entry.mountPoint)}: another mount hides it`,

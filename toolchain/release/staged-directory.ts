@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { pathBytes, syscall } from '../../runtime/engines/node/libc.ts';
+import { AT_FDCWD, byteText, syscall } from '../../runtime/engines/node/libc.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { refuseExisting } from '../files/atomic-file.ts';
 import { syncPath } from '../files/sync-path.ts';
@@ -26,7 +26,6 @@ import { StoreLock } from '../objects/lock.ts';
 
 /** renameat2 in arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h. */
 const SYS_RENAMEAT2 = process.arch === 'arm64' ? 276 : 316;
-const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
 
 export interface StagedDirectoryOptions {
@@ -111,9 +110,9 @@ function removeLeftovers(prefix: string): void {
 }
 
 function exchange(from: string, to: string): void {
-  const [a, b] = [from, to].map((path) => pathBytes(path).toString('latin1'));
+  const [a, b] = [byteText(from), byteText(to)];
   try {
-    syscall('renameat2', SYS_RENAMEAT2, AT_FDCWD, a!, AT_FDCWD, b!, RENAME_EXCHANGE);
+    syscall('renameat2', SYS_RENAMEAT2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
     return;
   } catch (error) {
     const errno = errnoOf(error);

@@ -5,7 +5,7 @@
  * takes 10 ms, finding the library and its functions 0.2 ms, an empty call 0.11 µs.
  *
  * Only x86-64 and aarch64 Linux are meant: pointers and `long` have 64 bits, structs are little-endian.
- * Paths are bytes: a Uint8Array, or a string with one char per byte. Text goes through `pathBytes` first.
+ * Paths are bytes: a Uint8Array, or a string with one char per byte. Text goes through `byteText` first.
  */
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
@@ -13,6 +13,10 @@ import { SysError } from '../../sys-error.ts';
 
 /** A path as bytes: an array, or a string with one char per byte (Latin-1). No terminator. */
 export type BytePath = Uint8Array | string;
+
+/** include/uapi/linux/fcntl.h: paths count from the working directory; the descriptor itself is meant. */
+export const AT_FDCWD = -100;
+export const AT_EMPTY_PATH = 0x1000;
 
 type Pointer = bigint | Uint8Array;
 
@@ -27,8 +31,6 @@ export interface Libc {
   ) => number;
   readonly llistxattr: (path: Pointer, out: Pointer | null, size: number) => number;
   readonly lgetxattr: (path: Pointer, name: Pointer, out: Pointer | null, size: number) => number;
-  readonly flistxattr: (fd: number, out: Pointer | null, size: number) => number;
-  readonly fgetxattr: (fd: number, name: Pointer, out: Pointer | null, size: number) => number;
   readonly ioctl: (fd: number, request: number, argument: number | bigint) => number;
   /** Copies within the kernel at both files' positions; sharing blocks where the file system can. */
   readonly copyFileRange: (
@@ -84,8 +86,6 @@ function load(): Libc {
     statx: bind('statx', 'int', ['int', 'void *', 'int', 'uint', 'void *']),
     llistxattr: bind('llistxattr', 'int64_t', ['void *', 'void *', 'size_t']),
     lgetxattr: bind('lgetxattr', 'int64_t', ['void *', 'void *', 'void *', 'size_t']),
-    flistxattr: bind('flistxattr', 'int64_t', ['int', 'void *', 'size_t']),
-    fgetxattr: bind('fgetxattr', 'int64_t', ['int', 'void *', 'void *', 'size_t']),
     ioctl: bind('ioctl', 'int', ['int', 'unsigned long', 'intptr_t']),
     copyFileRange: bind('copy_file_range', 'int64_t', [
       'int',
@@ -132,12 +132,13 @@ export function syscall(call: string, number: number, ...args: SyscallArgument[]
   return result;
 }
 
-/** The bytes of a path given as text. */
-export function pathBytes(text: string): Buffer {
-  return Buffer.from(text, 'utf8');
+/** The bytes of text as a system call takes them: UTF-8, one char per byte. */
+export function byteText(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-function terminated(text: string): Buffer {
+/** A byte string with its terminator; a NUL inside is refused. */
+export function terminated(text: string): Buffer {
   if (text.includes('\0')) throw new SysError('path', 'EINVAL', 'contains a NUL');
   return Buffer.from(`${text}\0`, 'latin1');
 }

@@ -19,7 +19,15 @@ import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SysError } from '../../sys-error.ts';
 import type { Fd, FsConfig, LoopDevice, MountAttributes, Sys, SysStat } from '../../sys.ts';
-import { libc, pathBytes, syscall, throwErrno } from './libc.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  byteText,
+  libc,
+  syscall,
+  terminated,
+  throwErrno,
+} from './libc.ts';
 import { enableVerity, measureVerity } from './verity.ts';
 
 const SYS_MOVE_MOUNT = 429;
@@ -28,8 +36,6 @@ const SYS_FSCONFIG = 431;
 const SYS_FSMOUNT = 432;
 const SYS_MOUNT_SETATTR = 442;
 
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
@@ -51,9 +57,6 @@ const LO_FLAGS_DIRECT_IO = 16;
 const LOOP_BLOCK_SIZE = 4096;
 /** Another process may take the free device before we do; this many times in a row it did not just happen. */
 const LOOP_ATTEMPTS = 32;
-
-/** Paths of system calls are the UTF-8 bytes of text. */
-const bytes = (text: string): string => pathBytes(text).toString('latin1');
 
 /** The system that this Node runs on. */
 export function createNodeSys(): Sys {
@@ -130,19 +133,19 @@ const mounts: Pick<
   fsmount: (context, attributes) =>
     syscall('fsmount', SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributeBits(attributes)),
   moveMount: (mount, target) => {
-    const path = bytes(target);
+    const path = byteText(target);
     syscall('move_mount', SYS_MOVE_MOUNT, mount, '', AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
   },
   setMountAttributes,
   mount: (source, target, type, { readOnly, data }) => {
-    const text = (value: string): Buffer => Buffer.from(`${value}\0`);
+    const text = (value: string): Buffer => terminated(byteText(value));
     const flags = readOnly ? MS_RDONLY : 0;
     const result = libc().mount(text(source), text(target), text(type), flags, text(data));
     if (result !== 0) throwErrno('mount', type);
   },
   unmount: (target, { detach = false } = {}) => {
     const flags = UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0);
-    if (libc().umount2(Buffer.from(`${target}\0`), flags) !== 0) throwErrno('umount2', target);
+    if (libc().umount2(terminated(byteText(target)), flags) !== 0) throwErrno('umount2', target);
   },
   attachLoop,
 };
@@ -150,7 +153,7 @@ const mounts: Pick<
 function fsconfigArguments(value: FsConfig): [string | null, string | null, number] {
   switch (value.kind) {
     case 'string':
-      return [value.key, bytes(value.value), 0];
+      return [value.key, byteText(value.value), 0];
     case 'flag':
       return [value.key, null, 0];
     case 'fd':

@@ -12,7 +12,8 @@
  * (Linux 6.13) and our own getdents64 were tried: within 5 % of these, so not worth their code.
  */
 import { SysError } from '../../sys-error.ts';
-import { type BytePath, libc, PathScratch, throwErrno } from './libc.ts';
+import { makedev } from '../../format/device-number.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, type BytePath, libc, PathScratch, throwErrno } from './libc.ts';
 
 /** One extended attribute: name and value, one char per byte. */
 export type Xattr = [name: string, value: string];
@@ -41,8 +42,6 @@ export interface FastStat {
 /** Linux's XATTR_LIST_MAX and XATTR_SIZE_MAX (include/uapi/linux/limits.h): one buffer is always enough. */
 const XATTR_MAX = 65536;
 const XATTR_NAME_MAX = 255;
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_ATTR_VERITY = 0x00100000;
@@ -76,23 +75,12 @@ function scratch(): Scratch {
 
 /** Stat of a name itself (a symbolic link is not followed), a third faster than fs.lstatSync. */
 export function lstatFast(path: BytePath): FastStat {
-  const { path: at, statAt } = scratch();
-  return statResult(
-    libc().statx(AT_FDCWD, at.set(path), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, statAt),
-  );
+  return statResult(statxOfName(path));
 }
 
 /** `lstatFast` into an object that is used again and again: no allocation for a name. Returns `into`. */
 export function lstatInto(path: BytePath, into: FastStat): FastStat {
-  const { path: at, statAt } = scratch();
-  const result = libc().statx(
-    AT_FDCWD,
-    at.set(path),
-    AT_SYMLINK_NOFOLLOW,
-    STATX_BASIC_STATS,
-    statAt,
-  );
-  return statResult(result, into);
+  return statResult(statxOfName(path), into);
 }
 
 /** An empty result for `lstatInto`. */
@@ -117,15 +105,13 @@ export function newFastStat(): FastStat {
 
 /** Like `lstatFast`, but a missing name is an answer: undefined. */
 export function lstatIfThere(path: BytePath): FastStat | undefined {
-  const { path: at, statAt } = scratch();
-  const result = libc().statx(
-    AT_FDCWD,
-    at.set(path),
-    AT_SYMLINK_NOFOLLOW,
-    STATX_BASIC_STATS,
-    statAt,
-  );
+  const result = statxOfName(path);
   return result !== 0 && libc().errnoName() === 'ENOENT' ? undefined : statResult(result);
+}
+
+function statxOfName(path: BytePath): number {
+  const { path: at, statAt } = scratch();
+  return libc().statx(AT_FDCWD, at.set(path), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, statAt);
 }
 
 /** Stat of an open file. */
@@ -156,70 +142,38 @@ function statResult(result: number, into: FastStat = newFastStat()): FastStat {
   return into;
 }
 
-/** glibc's makedev for what fits 32 bits: the kernel has 12 bits of major and 20 of minor. */
-function makedev(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0;
-}
-
 /** Every extended attribute of a name itself, in the order the file system lists them. */
 export function listXattrs(path: BytePath): Xattr[] {
-  const { path: scratchPath, bytesAt } = scratch();
+  const { path: scratchPath, bytes, bytesAt } = scratch();
   const at = scratchPath.set(path);
-  const { llistxattr, lgetxattr } = libc();
-  return collect(llistxattr(at, bytesAt, XATTR_MAX), 'llistxattr', (name, out, size) =>
-    lgetxattr(at, name, out, size),
-  );
-}
-
-/** Every extended attribute of an open file. */
-export function listXattrsOfFd(fd: number): Xattr[] {
-  const { flistxattr, fgetxattr } = libc();
-  return collect(flistxattr(fd, scratch().bytesAt, XATTR_MAX), 'flistxattr', (name, out, size) =>
-    fgetxattr(fd, name, out, size),
-  );
-}
-
-/** One extended attribute of a name itself, or undefined when it has none of that name. */
-export function getXattr(path: BytePath, name: string): string | undefined {
-  const at = scratch().path.set(path);
-  return readValue(name, 'lgetxattr', (nameAt, out, size) =>
-    libc().lgetxattr(at, nameAt, out, size),
-  );
-}
-
-/** One extended attribute of an open file, or undefined when it has none of that name. */
-export function getXattrOfFd(fd: number, name: string): string | undefined {
-  return readValue(name, 'fgetxattr', (nameAt, out, size) =>
-    libc().fgetxattr(fd, nameAt, out, size),
-  );
-}
-
-type ReadValue = (name: bigint, out: bigint, size: number) => number;
-
-function collect(listed: number, call: string, read: ReadValue): Xattr[] {
+  const listed = libc().llistxattr(at, bytesAt, XATTR_MAX);
   if (listed === 0) return [];
   if (listed < 0) {
     // A file system without xattrs has none. The buffer has the kernel's own maximum, so never ERANGE.
     if (libc().errnoName() === 'EOPNOTSUPP') return [];
-    throwErrno(call);
+    throwErrno('llistxattr');
   }
-  const names = scratch().bytes.toString('latin1', 0, listed).split('\0');
   const found: Xattr[] = [];
-  for (const name of names) {
+  for (const name of bytes.toString('latin1', 0, listed).split('\0')) {
     if (name === '') continue;
-    const value = readValue(name, call, read);
+    const value = readValue(at, name);
     // Removed between the two calls: it is not there.
     if (value !== undefined) found.push([name, value]);
   }
   return found;
 }
 
-function readValue(name: string, call: string, read: ReadValue): string | undefined {
-  if (name.length > XATTR_NAME_MAX) throw new SysError(call, 'ERANGE', name);
+/** One extended attribute of a name itself, or undefined when it has none of that name. */
+export function getXattr(path: BytePath, name: string): string | undefined {
+  return readValue(scratch().path.set(path), name);
+}
+
+function readValue(at: bigint, name: string): string | undefined {
+  if (name.length > XATTR_NAME_MAX) throw new SysError('lgetxattr', 'ERANGE', name);
   const { name: scratchName, bytes, bytesAt } = scratch();
-  const length = read(scratchName.set(name), bytesAt, XATTR_MAX);
+  const length = libc().lgetxattr(at, scratchName.set(name), bytesAt, XATTR_MAX);
   if (length >= 0) return bytes.toString('latin1', 0, length);
   const errno = libc().errnoName();
   if (errno === 'ENODATA' || errno === 'EOPNOTSUPP') return undefined;
-  throw new SysError(call, errno, name);
+  throw new SysError('lgetxattr', errno, name);
 }
