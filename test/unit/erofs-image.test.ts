@@ -244,6 +244,24 @@ test('a truncated image is refused at every length', () => {
   }
 });
 
+test('a symlink has at most 4095 bytes, and a name at most 255', () => {
+  const target = new ImageLab(imageOf(0, [`/l 0 120777 1 0 0 0 0.0 ${'t'.repeat(4095)} - -`]));
+  assert.is(openImage(target.bytes).readlink(target.find('/l')).length, 4095);
+  target.inode('/l', 'i_size', 4096);
+  target.bytes[target.find('/l').blocksStart + 4095] = 0x74;
+  expectCode(() => readAll(openImage(target.bytes)), 'FORMAT_SYMLINK_TARGET');
+
+  const name = 'n'.repeat(255);
+  const named = new ImageLab(
+    imageOf(0, ['/d 4096 40755 2 0 0 0 0.0 - - -', `/d/${name} 0 100644 1 0 0 0 0.0 - - -`]),
+  );
+  assert.ok(openImage(named.bytes).lookup(named.find('/d'), ascii(name)));
+  const { size, tailStart } = named.find('/d');
+  named.inode('/d', 'i_size', size + 1);
+  named.bytes[tailStart + size] = 0x6e;
+  expectCode(() => readAll(openImage(named.bytes)), 'FORMAT_DIRENT_NAME');
+});
+
 test('an inode is only read as what it is', () => {
   const image = openImage(IMAGE);
   expectCode(() => image.readlink(image.lookupPath(['a'])!), 'FORMAT_INODE_TYPE');

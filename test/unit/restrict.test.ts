@@ -34,6 +34,13 @@ const LINES = [
 const V0 = imageOf(0, LINES, ROOT);
 const V1 = imageOf(1, LINES, ROOT);
 const V2 = v2Image();
+/** A label that two files share and the root does not have. */
+const LABELS = imageOf(
+  0,
+  ['/a', '/b'].map((path) => `${path} 0 100644 1 0 0 0 5.5 - - - security.selinux=xtc`),
+  ROOT,
+);
+const STUBS_ONLY = imageOf(0, []);
 
 type Damage = (lab: ImageLab) => unknown;
 
@@ -195,6 +202,22 @@ const ROWS: readonly Row[] = [
   ['FORMAT_WHITEOUT_LINKS', 'one in version 2', (lab) => lab.inode('/w', 'i_nlink', 2), V2],
   ['FORMAT_STUB', 'a stub with another mode', (lab) => lab.inode('/00', 'i_mode', 0o20600)],
   ['FORMAT_STUB', 'a stub with another owner', (lab) => lab.inode('/7f', 'i_uid', 1)],
+  ['FORMAT_STUB', 'a stub with another group', (lab) => lab.inode('/7f', 'i_gid', 1)],
+  [
+    'FORMAT_STUB',
+    'a stub with the label of a file',
+    (lab) => {
+      const label = lab.find('/a').xattrStart + 12;
+      lab.bytes.copyWithin(lab.find('/7f').xattrStart + 12, label, label + 4);
+    },
+    LABELS,
+  ],
+  [
+    'FORMAT_STUB',
+    'a stub with room for a label the root does not have',
+    (lab) => lab.inode('/ff', 'i_xattr_icount', 1),
+    STUBS_ONLY,
+  ],
   [
     'FORMAT_STUBS_MISSING',
     'a stub of another name',
@@ -228,6 +251,12 @@ const ROWS: readonly Row[] = [
   ['FORMAT_METACOPY', 'a metacopy length', (lab) => value(lab, '/b', METACOPY, 1, 35)],
   ['FORMAT_METACOPY', 'metacopy flags', (lab) => value(lab, '/b', METACOPY, 2, 1)],
   ['FORMAT_METACOPY', 'SHA-512 with 32 bytes', (lab) => value(lab, '/b', METACOPY, 3, 2)],
+  ['FORMAT_METACOPY', 'a metacopy on an empty file', (lab) => lab.inode('/b', 'i_size', 0)],
+  [
+    'FORMAT_REDIRECT',
+    'a redirect without a metacopy',
+    (lab) => (lab.bytes[lab.xattr('/b', METACOPY).valueStart - 1] = 0x78),
+  ],
   ['FORMAT_REDIRECT', 'a relative redirect', (lab) => value(lab, '/b', REDIRECT, 0, 0x61)],
   ['FORMAT_REDIRECT', 'an empty part', (lab) => value(lab, '/b', REDIRECT, 1, 0x2f)],
   [
@@ -387,6 +416,13 @@ test('every rule has a code of its own with a meaning', () => {
   const codes = COMPOSEFS_RULES.map((rule) => rule.code);
   assert.is(new Set(codes).size, codes.length);
   for (const code of codes) assert.ok(RUNTIME_REASONS[code], code);
+});
+
+test('a redirect may have parts of three dots and 4095 bytes behind its slash', () => {
+  for (const payload of ['...', 'a/...', '..a/.b', 'p'.repeat(4095)]) {
+    const bytes = imageOf(0, [`/b 100000 100644 1 0 0 0 0.0 ${payload} - -`]);
+    assert.equal(findBrokenRules(openImage(bytes)), [], payload.slice(0, 9));
+  }
 });
 
 test('the first broken rule is thrown, and header rules alone do not look further', () => {
