@@ -11,7 +11,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkRelease, type ReleaseReport } from '../../toolchain/sign/check-release.ts';
@@ -48,6 +48,13 @@ function copyOf(dir: string): string {
 async function check(dir: string, trustFile = trust): Promise<ReleaseReport> {
   const policy = testPolicy({ anchors: loadTrust(trustFile), roles: [1, 2, 3, 4] });
   return checkRelease(dir, { policy, denyList: undefined, objectsOfImage });
+}
+
+/** Moves a file or directory away and leaves a link to it. */
+function linkAway(path: string): void {
+  const target = join(base.path, `away${count++}`);
+  renameSync(path, target);
+  symlinkSync(target, path);
 }
 
 function flip(path: string, at: number): void {
@@ -143,6 +150,38 @@ const ATTACKS: readonly [what: string, code: string, attack: (dir: string) => vo
       renameSync(join(dir, a), join(base.path, 'elsewhere'));
       symlinkSync(join(base.path, 'elsewhere'), join(dir, a));
     },
+  ],
+  [
+    'an images directory that is a link',
+    'VERIFY_FILE_KIND',
+    (dir) => linkAway(join(dir, 'images')),
+  ],
+  ['an object store that is a link', 'VERIFY_FILE_KIND', (dir) => linkAway(join(dir, 'objects'))],
+  [
+    'a directory of the store that is a link',
+    'VERIFY_FILE_KIND',
+    (dir) => linkAway(dirname(join(dir, a))),
+  ],
+  [
+    'a file in place of the object store',
+    'VERIFY_FILE_KIND',
+    (dir) => {
+      rmSync(join(dir, 'objects'), { recursive: true });
+      writeFileSync(join(dir, 'objects'), '');
+    },
+  ],
+  [
+    'a file in place of a directory of the store',
+    'VERIFY_FILE_KIND',
+    (dir) => {
+      rmSync(dirname(join(dir, a)), { recursive: true });
+      writeFileSync(dirname(join(dir, a)), '');
+    },
+  ],
+  [
+    'a record that is a link',
+    'VERIFY_FILE_KIND',
+    (dir) => symlinkSync('/dev/null', join(dir, 'sbom.json')),
   ],
   ['a file beside the manifest', 'VERIFY_EXTRA_FILE', (dir) => writeFileSync(join(dir, 'x'), '')],
   ['a second image', 'VERIFY_EXTRA_FILE', (dir) => writeFileSync(join(dir, 'images/x.cfs'), '')],

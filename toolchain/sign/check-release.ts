@@ -5,7 +5,7 @@
  * every image's objects are listed and compared with the manifest, every object is hashed, and nothing else
  * may lie in the directory. The images are read once; what was measured is what is parsed.
  */
-import { readdirSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { equalBytes, toHex } from '../../runtime/format/bytes.ts';
 import { ENVELOPE_BYTES_MAX } from '../../runtime/format/envelope.ts';
@@ -24,7 +24,7 @@ import {
   verifyManifest,
   type VerifyPolicy,
 } from '../../runtime/verify.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
 import { hashFunction, measureFile } from '../objects/verity.ts';
@@ -212,6 +212,7 @@ function checkNothingElse(
   objects: readonly ObjectReference[],
 ): void {
   checkNames(dir, RELEASE_FILES);
+  checkKinds(dir);
   checkNames(join(dir, 'images'), new Set(manifest.images.map(imageFileName)));
   const fanOut = new Map<string, Set<string>>();
   for (const { digest } of objects) {
@@ -223,7 +224,35 @@ function checkNothingElse(
   if (objects.length === 0 && !listNames(dir).includes('objects')) return;
   const store = join(dir, 'objects');
   checkNames(store, new Set(fanOut.keys()));
-  for (const [directory, names] of fanOut) checkNames(join(store, directory), names);
+  for (const [directory, names] of fanOut) {
+    checkDirectory(join(store, directory));
+    checkNames(join(store, directory), names);
+  }
+}
+
+const RELEASE_DIRECTORIES: ReadonlySet<string> = new Set(['images', 'objects']);
+
+/** A link would show other files tomorrow, and a copy of the release would carry the link and not what was verified. */
+function checkKinds(dir: string): void {
+  for (const name of listNames(dir)) {
+    const path = join(dir, name);
+    if (RELEASE_DIRECTORIES.has(name)) checkDirectory(path);
+    else if (!lstatSync(path).isFile()) throw notOfKind(path, 'a regular file');
+  }
+}
+
+/** A directory that is absent is reported by what should be in it. */
+function checkDirectory(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === false) throw notOfKind(path, 'a directory');
+}
+
+function notOfKind(path: string, kind: string): ColdsealError {
+  return new ColdsealError(
+    'VERIFY_FILE_KIND',
+    `Cannot accept the release: ${path} is not ${kind}, expected no links or other files there`,
+    { hint: 'copy the release whole, with links replaced by what they point at' },
+  );
 }
 
 function checkNames(dir: string, allowed: ReadonlySet<string>): void {
@@ -242,12 +271,8 @@ function listNames(dir: string): string[] {
   try {
     return readdirSync(dir).sort();
   } catch (error) {
-    if (errnoIsMissing(error)) return [];
+    // A missing directory has no surplus files; the objects that should be there are reported one by one.
+    if (errnoOf(error) === 'ENOENT') return [];
     throw explainSysError(error, `Cannot list ${dir}`);
   }
-}
-
-/** A missing directory has no surplus files; the objects that should be there are reported one by one. */
-function errnoIsMissing(error: unknown): boolean {
-  return (error as { code?: unknown }).code === 'ENOENT';
 }
