@@ -75,6 +75,15 @@ test('refuses to replace keys without force', () => {
   assert.is.not(readFileSync(join(other, 'root.key.pem'), 'utf8'), before);
 });
 
+test('a file in place of the key directory is refused', () => {
+  const file = join(base.path, 'file');
+  writeFileSync(file, '');
+  expectCode(() => initDevKeys(file, OPTIONS), 'USAGE_NOT_A_DIRECTORY');
+  expectCode(() => initDevKeys(join(file, 'dev'), OPTIONS), 'HOST_NOT_FOUND');
+  // Node's recursive mkdir would not return from there.
+  expectCode(() => initDevKeys('/proc/absent/dev', OPTIONS), 'HOST_NOT_FOUND');
+});
+
 test('the same keys and dates give the same certificates', () => {
   const privateKeyPem = KEYS.leaf.export({ type: 'pkcs8', format: 'pem' }) as string;
   const make = (): IssuedKey =>

@@ -152,6 +152,23 @@ test('a missing or unreadable source says so', ({ dir, store }) => {
   );
 });
 
+test('a store that cannot be made says so', ({ dir }) => {
+  writeFileSync(join(dir, 'file'), '');
+  for (const [path, code] of [
+    [join(dir, 'file'), 'HOST_SYSTEM_CALL'],
+    [join(dir, 'file/store'), 'HOST_NOT_FOUND'],
+    ['/proc/absent/store', 'HOST_NOT_FOUND'],
+  ] as const) {
+    assert.is(
+      codeOf(() => new ObjectStore(path)),
+      code,
+      path,
+    );
+  }
+  new ObjectStore(join(dir, 'a/b/store')).finish();
+  assert.equal(listing(join(dir, 'a/b/store')), []);
+});
+
 test('a writer that is dropped leaves nothing', ({ dir, store }) => {
   {
     using writer = new ObjectStore(store);

@@ -32,6 +32,7 @@ import { errnoOf, explainSysError, SysError } from '../../runtime/sys-error.ts';
 import { syncPath } from '../files/sync-path.ts';
 import { byteString, showBytes } from '../image/byte-string.ts';
 import { type CopyMethod, FileCopier } from './copy.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 import { algorithmOfDigest, digestOfPath, isFanOut, objectPath, STAGING_PREFIX } from './layout.ts';
 import { StoreLock } from './lock.ts';
 import { computeDigest } from './verity.ts';
@@ -110,7 +111,7 @@ export class ObjectStore implements Disposable {
     this.#verifyExisting = options.verifyExisting ?? false;
     this.#verity = options.verity ?? { measureVerity, enableVerity };
     try {
-      mkdirSync(dir, { recursive: true });
+      makeDirectories(dir);
       this.#lock = StoreLock.take(dir, 'writer');
       this.#fanOut = new Set(readdirSync(dir).filter(isFanOut));
     } catch (error) {

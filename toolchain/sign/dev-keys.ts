@@ -8,7 +8,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, type KeyObject, sign, constants } from 'node:crypto';
-import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, lstatSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { toHex } from '../../runtime/format/bytes.ts';
 import { verifyChain } from '../../runtime/format/chain.ts';
@@ -18,6 +18,7 @@ import { type Purpose, PURPOSE } from '../../runtime/format/oids.ts';
 import { PSS_SALT_LENGTH } from '../../runtime/format/rsa.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 import { issue, type IssuedKey } from './forge.ts';
 import { certificatesOfPem, pemOfCertificate, readSmallFile } from './pem.ts';
 import { anchorOf } from './sign-envelope.ts';
@@ -47,6 +48,7 @@ export const DEV_LEAF_DAYS = 90;
 /** Makes the development PKI in `dir`; refuses to replace keys without `force`. */
 export function initDevKeys(dir: string, options: InitKeysOptions): void {
   const files = [...MEMBERS.flatMap((name) => [`${name}.key.pem`, `${name}.cert.pem`]), CHAIN_FILE];
+  refuseOtherThanDirectory(dir);
   const present = files.filter((file) => exists(join(dir, file)));
   if (present.length > 0 && !options.force) {
     throw new ColdsealError(
@@ -59,7 +61,7 @@ export function initDevKeys(dir: string, options: InitKeysOptions): void {
   }
   const keys = issueDevelopmentChain(options);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeDirectories(dir, 0o700);
     for (const file of present) rmSync(join(dir, file));
     MEMBERS.forEach((name, index) => {
       writeNew(join(dir, `${name}.key.pem`), keys[index]!.privateKeyPem, 0o600);
@@ -70,6 +72,19 @@ export function initDevKeys(dir: string, options: InitKeysOptions): void {
   } catch (error) {
     throw explainSysError(error, `Cannot write keys in ${dir}`);
   }
+}
+
+/** The files are looked for before anything is written, and then a path through a file would be a surprise. */
+function refuseOtherThanDirectory(dir: string): void {
+  try {
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== false) return;
+  } catch (error) {
+    throw explainSysError(error, `Cannot make keys in ${dir}`);
+  }
+  throw new ColdsealError(
+    'USAGE_NOT_A_DIRECTORY',
+    `Cannot make keys in ${dir}: it is a file, expected a directory`,
+  );
 }
 
 /** Root, intermediate, leaf. All may only ever be for development; the deny list is for tests of revocation. */
