@@ -14,7 +14,7 @@ import { readTree } from '../image/read-tree.ts';
 import type { TreeNode } from '../image/tree.ts';
 import { writeBytesOrText } from '../image/write-paths.ts';
 import { measureFile } from '../objects/verity.ts';
-import { getoptLong } from './getopt-long.ts';
+import { getopt } from './getopt.ts';
 import { strerror } from './strerror.ts';
 
 const NAME = 'composefs-info';
@@ -37,7 +37,9 @@ export async function main(argv: string[], output: Output): Promise<number> {
 }
 
 async function run(argv: readonly string[], output: Output): Promise<void> {
-  const { options, operands, problem } = getoptLong(argv, { basedir: 'value', filter: 'value' });
+  const { options, operands, problem } = getopt(argv, {
+    long: { basedir: 'value', filter: 'value' },
+  });
   let basedir: string | undefined;
   const filters: string[] = [];
   for (const [name, value] of options) {

@@ -20,7 +20,7 @@ import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { scanDirectory } from '../image/scan.ts';
 import type { TreeNode } from '../image/tree.ts';
-import { getoptLong } from './getopt-long.ts';
+import { getopt } from './getopt.ts';
 import { ImageOutput } from './image-output.ts';
 import { strerror } from './strerror.ts';
 
@@ -69,7 +69,7 @@ interface Request {
 }
 
 function readRequest(argv: readonly string[]): Request {
-  const { options, operands, problem } = getoptLong(argv, OPTIONS);
+  const { options, operands, problem } = getopt(argv, { long: OPTIONS });
   const flags = new Set<string>();
   let store: string | undefined;
   let minVersion: number | undefined;

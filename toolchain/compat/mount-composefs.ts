@@ -73,10 +73,10 @@ export function main(argv: string[], output: Output): Promise<number> {
 }
 
 function run(argv: string[], output: Output): number {
-  const parsed = getopt(argv, 'ht:o:');
-  if (!parsed.ok) throw new Refusal(`${NAME}: ${parsed.problem}`, true);
+  const { options: given, operands, problem } = getopt(argv, { short: 'ht:o:' });
+  if (problem !== undefined) throw new Refusal(`${NAME}: ${problem}`, true);
   let mountOptions: string | undefined;
-  for (const { letter, value } of parsed.options) {
+  for (const [letter, value] of given) {
     if (letter === 'h') {
       output.errorText(USAGE);
       return 0;
@@ -84,7 +84,7 @@ function run(argv: string[], output: Output): number {
     if (letter === 'o') mountOptions = value;
     else if (value !== 'composefs') throw new Refusal(`Unsupported fs type '${value}'`);
   }
-  const [image, target] = parsed.operands;
+  const [image, target] = operands;
   if (image === undefined) throw new Refusal('No source path specified', true);
   if (target === undefined) throw new Refusal('No mount path specified', true);
   const options = readOptions(mountOptions);
