@@ -148,6 +148,10 @@ export interface CertificateParts {
   /** The algorithm inside, when it shall differ from the one outside. */
   readonly innerAlgorithm?: Uint8Array;
   readonly spki?: Uint8Array;
+  /** What follows the last field of the signed part, of its version and of its validity. */
+  readonly tail?: Uint8Array;
+  readonly versionTail?: Uint8Array;
+  readonly validityTail?: Uint8Array;
 }
 
 export function makeCertificate(parts: CertificateParts): Uint8Array {
@@ -155,15 +159,21 @@ export function makeCertificate(parts: CertificateParts): Uint8Array {
   const algorithm = SIGNATURES[signature];
   const time = (text: string): Uint8Array =>
     der(text.length === 13 ? 0x17 : 0x18, Buffer.from(text));
+  const { tail = bytes(), versionTail = bytes(), validityTail = bytes() } = parts;
   const tbs = sequence(
-    ...(version === 0 ? [] : [der(0xa0, bytes(2, 1, version))]),
+    ...(version === 0 ? [] : [der(0xa0, bytes(2, 1, version), versionTail)]),
     der(0x02, Uint8Array.from(serial)),
     parts.innerAlgorithm ?? algorithm,
     name(parts.issuer),
-    sequence(time(parts.notBefore ?? '260101000000Z'), time(parts.notAfter ?? '20560101000000Z')),
+    sequence(
+      time(parts.notBefore ?? '260101000000Z'),
+      time(parts.notAfter ?? '20560101000000Z'),
+      validityTail,
+    ),
     name(parts.subject),
     parts.spki ?? spkiOf(parts.key),
     ...(parts.extensions.length === 0 ? [] : [der(0xa3, sequence(...parts.extensions))]),
+    tail,
   );
   return sequence(tbs, algorithm, bitString(signTbs(signature, tbs, parts.issuerKey)));
 }

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { ascii, toByteString } from '../../runtime/format/bytes.ts';
 import { openImage, type ErofsImage } from '../../runtime/format/erofs-image.ts';
 import { walkImage } from '../../runtime/format/erofs-walk.ts';
+import { ErofsInodeCompact } from '../../runtime/format/erofs.ts';
 import { expectCode } from '../support/expect-code.ts';
 import { ImageLab, imageOf } from '../support/image-lab.ts';
 
@@ -131,6 +132,27 @@ const REFUSED: readonly (readonly [
     'content beyond the end',
     (lab) => {
       lab.inode('/i', 'i_u', IMAGE.length / 4096);
+    },
+  ],
+  [
+    'FORMAT_INODE_RANGE',
+    'content that ends one byte beyond the end',
+    (lab) => {
+      lab.inode('/i', 'i_format', lab.find('/i').isExtended ? 1 : 0);
+      lab.inode('/i', 'i_size', 4097);
+      lab.inode('/i', 'i_u', IMAGE.length / 4096 - 1);
+    },
+  ],
+  [
+    'FORMAT_INODE_RANGE',
+    'a tail of one byte behind the end',
+    (lab) => {
+      const at = IMAGE.length - 32;
+      lab.dirent('/a', 'nid', at / 32);
+      lab.bytes.fill(0, at);
+      lab.set(ErofsInodeCompact, at, 'i_format', 4);
+      lab.set(ErofsInodeCompact, at, 'i_mode', 0o100644);
+      lab.set(ErofsInodeCompact, at, 'i_size', 1);
     },
   ],
   [

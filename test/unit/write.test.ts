@@ -10,12 +10,14 @@ import {
   ErofsSuperblock,
   ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
+import { openImage } from '../../runtime/format/erofs-image.ts';
 import { xxh32 } from '../../runtime/format/xxh32.ts';
 import { buildImage, imageBytes } from '../../toolchain/image/build.ts';
 import { byteStringOfText } from '../../toolchain/image/byte-string.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { ImageSink } from '../../toolchain/image/image-sink.ts';
 import { chunkBits, layoutImage } from '../../toolchain/image/layout.ts';
+import { readTree } from '../../toolchain/image/read-tree.ts';
 import { S_IFDIR, S_IFREG, TreeNode, type Xattr } from '../../toolchain/image/tree.ts';
 import { formatVersions } from '../../toolchain/image/versions.ts';
 import { expectCode } from '../support/expect-code.ts';
@@ -42,6 +44,25 @@ test('header and superblock of an empty root', () => {
   assert.is(sb.blocks * 4096, bytes.length);
   assert.is(sb.feature_compat, 6);
   assert.is(sb.feature_incompat, 0);
+});
+
+test('files of one digest keep their own payloads, however alike', () => {
+  const digest = '4f'.repeat(32);
+  const path = `4f/${'4f'.repeat(31)}`;
+  const others = [`4f-${path.slice(3)}`, `5f${path.slice(2)}`, `${path.slice(0, -1)}e`, `${path}f`];
+  for (const payloads of others.flatMap((other) => [
+    [path, other],
+    [other, path],
+  ])) {
+    const lines = payloads.map(
+      (payload, i) => `/${'ab'[i]}xx 100000 100644 1 0 0 0 0.0 ${payload} - ${digest}`,
+    );
+    const root = readTree(openImage(image(lines)));
+    assert.equal(
+      root.children!.map(({ payload }) => payload),
+      payloads,
+    );
+  }
 });
 
 test('the ACL flag follows exact names only', () => {

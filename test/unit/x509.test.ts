@@ -65,6 +65,7 @@ const weak = (modulusLength: number, publicExponent: number): KeyObject =>
   generateKeyPairSync('rsa', { modulusLength, publicExponent }).privateKey;
 const usages = (...ids: string[]): Uint8Array => PARTS.usages([OID.CODE_SIGNING, ...ids]);
 const NAME_CONSTRAINTS = '551d1e';
+const NULL = Uint8Array.of(5, 0);
 
 type Change = Parameters<typeof makeChain>[0];
 const RULES: readonly [what: string, code: string, change: () => Change][] = [
@@ -97,6 +98,33 @@ const RULES: readonly [what: string, code: string, change: () => Change][] = [
     () => {
       const key = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey;
       return { leaf: { spki: spkiOf(key) } };
+    },
+  ],
+  [
+    'a point in compressed form',
+    'VERIFY_CERT_KEY',
+    () => {
+      const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+      const spki = spkiOf(key);
+      spki[spki.length - 65] = 2;
+      return { leaf: { spki } };
+    },
+  ],
+  ['something behind the fields', 'FORMAT_DER', () => ({ leaf: { tail: NULL } })],
+  ['something behind the version', 'FORMAT_DER', () => ({ leaf: { versionTail: NULL } })],
+  ['something behind the validity', 'FORMAT_DER', () => ({ leaf: { validityTail: NULL } })],
+  [
+    'something behind the value of an extension',
+    'FORMAT_DER',
+    () => leafWith(3, der(0x30, der(6, fromHex('551d1f')!), der(4), NULL)),
+  ],
+  [
+    'an authority named by its serial number too',
+    'FORMAT_DER',
+    () => {
+      const id = der(0x80, keyIdOf(KEYS.intermediate));
+      const serial = der(0x82, Uint8Array.of(1));
+      return leafWith(4, extension(OID.AUTHORITY_KEY_ID, false, der(0x30, id, serial)));
     },
   ],
   ['no basic constraints', 'VERIFY_CERT_LEAF_CONSTRAINTS', () => leafWith(0)],
@@ -161,11 +189,26 @@ const RULES: readonly [what: string, code: string, change: () => Change][] = [
     'VERIFY_CERT_EXTENSION',
     () => leafWith(0, extension(OID.BASIC_CONSTRAINTS, true, der(0x30, der(2, Uint8Array.of(0))))),
   ],
+  [
+    'cA FALSE written out',
+    'VERIFY_CERT_EXTENSION',
+    () => leafWith(0, extension(OID.BASIC_CONSTRAINTS, true, der(0x30, Uint8Array.of(1, 1, 0)))),
+  ],
+  [
+    'a purpose twice',
+    'VERIFY_CERT_EXTENSION',
+    () => leafWith(2, usages(purposeOid(1), purposeOid(1))),
+  ],
   ['an empty extended key usage', 'VERIFY_CERT_EXTENSION', () => leafWith(2, PARTS.usages([]))],
   [
-    'a key identifier of 3 bytes',
+    'a key identifier of 7 bytes',
     'VERIFY_CERT_EXTENSION',
-    () => leafWith(3, PARTS.subjectKeyId(new Uint8Array(3))),
+    () => leafWith(3, PARTS.subjectKeyId(new Uint8Array(7))),
+  ],
+  [
+    'a key identifier of 33 bytes',
+    'VERIFY_CERT_EXTENSION',
+    () => leafWith(3, PARTS.subjectKeyId(new Uint8Array(33))),
   ],
   ['no authority key identifier', 'VERIFY_CERT_KEY_ID', () => leafWith(4)],
   [
@@ -243,6 +286,33 @@ const RULES: readonly [what: string, code: string, change: () => Change][] = [
 test('each rule refuses by its own code', () => {
   for (const [what, code, change] of RULES)
     expectCode(() => verify(makeChain(change())), code, what);
+});
+
+test('the longest serial number and key identifiers are read', () => {
+  verify(makeChain({ leaf: { serial: [0x7f, ...Array<number>(19).fill(0xff)] } }));
+  for (const size of [8, 32])
+    verify(makeChain(leafWith(3, PARTS.subjectKeyId(new Uint8Array(size)))));
+});
+
+test('each extension that is known may be critical', () => {
+  const id = der(0x80, keyIdOf(KEYS.intermediate));
+  verify(makeChain(leafWith(4, extension(OID.AUTHORITY_KEY_ID, true, der(0x30, id)))));
+  verify(makeChain(leafWith(3, extension(OID.SUBJECT_KEY_ID, true, der(4, new Uint8Array(20))))));
+});
+
+test('a value of an ECDSA signature is positive, fits, and has one spelling', () => {
+  const split = (r: readonly number[], ...more: readonly Uint8Array[]): Uint8Array => {
+    const one = der(2, Uint8Array.of(1));
+    const value = der(0x30, der(2, Uint8Array.from(r)), one, ...more);
+    const signature = der(3, Uint8Array.of(0), value);
+    return splitCertificate(der(0x30, der(0x30), SIGNATURES.ecdsa, signature)).signature;
+  };
+  const high = Array<number>(32).fill(0x80);
+  assert.equal(split([0, ...high]), Uint8Array.of(...high, ...Array<number>(31).fill(0), 1));
+  expectCode(() => split(high), 'VERIFY_CERT_SIGNATURE', 'negative');
+  expectCode(() => split([1, ...high]), 'VERIFY_CERT_SIGNATURE', '33 bytes');
+  expectCode(() => split([0, 1]), 'FORMAT_DER', 'padded');
+  expectCode(() => split([1], NULL), 'FORMAT_DER', 'a third value');
 });
 
 test('the anchor is a key, not a name', () => {
