@@ -69,6 +69,8 @@ interface FakeSettings {
   readonly nowMs?: () => number;
   /** Whether stdout is closed by its reader. */
   readonly isClosed?: boolean;
+  /** Whether stdout is a file on a full disk. */
+  readonly isFull?: boolean;
   readonly interruption?: AbortController;
 }
 
@@ -83,10 +85,11 @@ async function run(
     columns: 80,
     on: () => undefined,
     write(chunk, done) {
-      const isBroken = name === 'stdout' && fake.isClosed === true;
+      const errno = fake.isFull === true ? 'ENOSPC' : 'EPIPE';
+      const isBroken = name === 'stdout' && (fake.isClosed === true || fake.isFull === true);
       if (!isBroken)
         text[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('latin1');
-      done(isBroken ? Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }) : null);
+      done(isBroken ? Object.assign(new Error(`write ${errno}`), { code: errno }) : null);
       return true;
     },
   });
@@ -145,7 +148,10 @@ const MISUSED: readonly [line: string, code: string, says: string][] = [
   ['image sample x --verity=of', 'USAGE_BAD_VALUE', 'expected require, off'],
   ['image sample x --color=red', 'USAGE_BAD_VALUE', 'expected auto, always, never'],
   ['image sample x --use-epoch=yes', 'USAGE_UNKNOWN_OPTION', '--use-epoch'],
-  ['act x', 'USAGE_EXCESS_ARGUMENT', 'act'],
+  ['act x', 'USAGE_EXCESS_ARGUMENT', "too many arguments for 'act', expected 0 but got 1"],
+  ['image sample x --threads=-1', 'USAGE_BAD_VALUE', 'option -t, --threads <n> is "-1", expected'],
+  ['image sample x --basedir=', 'USAGE_BAD_VALUE', '--basedir <dir> is "", expected a value'],
+  ['help nonsense', 'USAGE_UNKNOWN_COMMAND', 'see coldseal --help'],
 ];
 
 test('misuse is an error with a code, exit 2 and a hint', async () => {
@@ -164,6 +170,17 @@ test('misuse is an error with a code, exit 2 and a hint', async () => {
       error: { code: string };
     };
     assert.equal([document.schema, document.ok, document.error.code], [1, false, code], line);
+  }
+});
+
+test('an empty argument is told by its name', async () => {
+  for (const [argv, name] of [
+    [['image', 'sample', ''], '<source>'],
+    [['image', 'sample', 'x', 'y', ''], '[rest...]'],
+  ] as const) {
+    const { code, stderr } = await run(argv);
+    assert.is(code, 2);
+    assert.ok(stderr.includes(`${name} is "", expected a value`), stderr);
   }
 });
 
@@ -186,6 +203,20 @@ test('help comes from the definition, on stdout, with exit 0', async () => {
   assert.match((await run(['--help'])).stdout, /image sample +Show what was given/);
   assert.match((await run(['image', '--help'])).stdout, /Usage: coldseal image <verb>/);
   assert.is((await run(['--version'])).stdout, '1.2.3\n');
+});
+
+test('a result that cannot be written is a failure, however the command ended', async () => {
+  for (const code of [0, 3]) {
+    const body: Command['run'] = async (_args, _options, output) => {
+      output.line('the result');
+      return code;
+    };
+    for (const argv of [['act'], ['act', '--json']]) {
+      const result = await run(argv, [commandOf(body)], { isFull: true });
+      assert.is(result.code, 6);
+      assert.match(result.stderr, /Cannot write to stdout: no space left.*\n.*HOST_NO_SPACE/);
+    }
+  }
 });
 
 const ENDINGS: readonly [body: Command['run'], code: number, error: string | undefined][] = [

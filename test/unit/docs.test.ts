@@ -51,7 +51,7 @@ test('the command reference shows every row of a definition', () => {
     '## coldseal image build',
     'coldseal image build [options] <source>',
     '| `<source>` | a directory \\| a dump |',
-    '| `--verity <mode>` | how (require, off; default off) |',
+    '| `--verity <mode>` | how (require, off; default: off) |',
     '| 3 | no |',
     '`coldseal mkcomposefs`',
   ]) {

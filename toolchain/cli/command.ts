@@ -15,6 +15,8 @@ export interface OptionSpec {
   readonly integer?: { readonly min: number; readonly max: number };
   /** The option may be given more than once; the value is an array. */
   readonly repeat?: true;
+  /** The command itself says what is wrong with an empty value. */
+  readonly checksEmpty?: true;
   /** The only values allowed. */
   readonly choices?: readonly string[];
   readonly default?: string | number;

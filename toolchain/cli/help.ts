@@ -29,7 +29,7 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT_CODES.VERIFY, 'verification says no'],
   [EXIT_CODES.FORMAT, 'malformed input'],
   [EXIT_CODES.BUDGET, 'over budget, or a regression'],
-  [EXIT_CODES.HOST, 'the host lacks a tool, kernel feature, permission or space'],
+  [EXIT_CODES.HOST, 'the host lacks a file, tool, kernel feature, permission or space'],
   [130, 'interrupted'],
 ];
 
@@ -57,9 +57,12 @@ export function optionHelp(option: OptionSpec): string {
   const notes: string[] = [];
   if (option.choices !== undefined) notes.push(option.choices.join(', '));
   if (option.integer !== undefined) notes.push(`${option.integer.min} to ${option.integer.max}`);
-  if (option.default !== undefined) notes.push(`default ${option.default}`);
+  if (option.default !== undefined) notes.push(`default: ${option.default}`);
   if (option.repeat === true) notes.push('may be repeated');
-  return notes.length === 0 ? option.help : `${option.help} (${notes.join('; ')})`;
+  // One pair of brackets: what the help text has in brackets at its end comes first.
+  const own = /^(?<text>.*) \((?<note>[^()]*)\)$/.exec(option.help)?.groups;
+  const all = own === undefined ? notes : [own['note']!, ...notes];
+  return all.length === 0 ? option.help : `${own?.['text'] ?? option.help} (${all.join('; ')})`;
 }
 
 /** The help of one command. */

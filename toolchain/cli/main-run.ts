@@ -4,6 +4,7 @@
  * Everything of the process is handed in, and only toolchain/main.ts sets the exit code.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
 import { createStyle, decideColor, type ColorMode } from './color.ts';
 import type { Command } from './command.ts';
 import {
@@ -54,7 +55,12 @@ export async function runMain(
     control.fail({ code: 'INTERRUPTED', message: 'Interrupted' });
   }
   await control.finish();
-  return exitCode;
+  const failure = control.stdoutFailure();
+  if (failure === undefined || exitCode === EXIT_INTERRUPTED) return exitCode;
+  // Nobody has the result, whatever it was. A drop-in has the one failure status of its tool.
+  const failed = report(explainSysError(failure, 'Cannot write to stdout'), control);
+  await control.flushErrors();
+  return personality === undefined ? failed : 1;
 }
 
 async function runCommand(

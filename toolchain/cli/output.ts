@@ -3,9 +3,10 @@
  *
  * stdout carries the result and nothing else; stderr carries progress, notes and errors. With `--json`, stdout is
  * exactly one document, printed at the end, on failure too. A reader that goes away (EPIPE) is not an error: what is
- * left to print is dropped quietly.
+ * left to print is dropped quietly. Anything else that keeps stdout from being written, such as a full disk, is.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import { errnoOf } from '../../runtime/sys-error.ts';
 import { createStyle, decideColor, type ColorMode, type Style } from './color.ts';
 import {
   startProgress,
@@ -74,6 +75,10 @@ export interface OutputControl {
   }): void;
   /** Prints the JSON document if one is due, and resolves when everything is handed over. */
   finish(): Promise<void>;
+  /** Resolves when what was said on stderr is handed over. */
+  flushErrors(): Promise<void>;
+  /** Why stdout could not be written, once that is known; a reader that went away is no reason. */
+  stdoutFailure(): Error | undefined;
 }
 
 const BUFFER_LIMIT = 64 * 1024;
@@ -85,12 +90,22 @@ class Channel {
   #parts: string[] = [];
   #size = 0;
   #closed = false;
+  #failure: Error | undefined;
   #last: Promise<void> = Promise.resolve();
 
   constructor(stream: OutputStream) {
     this.#stream = stream;
     this.#isTerminal = stream.isTTY === true;
-    stream.on('error', () => (this.#closed = true));
+    stream.on('error', (error) => this.#close(error));
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  #close(error: Error): void {
+    this.#closed = true;
+    if (errnoOf(error) !== 'EPIPE') this.#failure ??= error;
   }
 
   get isTerminal(): boolean {
@@ -128,7 +143,7 @@ class Channel {
     if (this.#closed) return Promise.resolve();
     this.#last = new Promise((resolve) => {
       this.#stream.write(chunk, (error) => {
-        if (error !== undefined && error !== null) this.#closed = true;
+        if (error !== undefined && error !== null) this.#close(error);
         resolve();
       });
     });
@@ -198,6 +213,8 @@ export function createOutput(settings: OutputSettings, world: OutputWorld): Outp
       }
       await Promise.all([stdout.flush(), stderr.flush()]);
     },
+    flushErrors: () => stderr.flush(),
+    stdoutFailure: () => stdout.failure,
   };
 }
 

@@ -82,6 +82,7 @@ export function parseArguments(
   let request: Request | undefined;
   let printed = '';
   const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : [...argv];
+  if (argv[0] === 'help') refuseUnknownTopic(argv.slice(1), commands);
   const program = createProgram(version, style, commands, {
     print: (text) => (printed += text),
     choose: (command, args, options) => (request = { kind: 'run', command, args, options }),
@@ -94,7 +95,38 @@ export function parseArguments(
     throw usageError(error, words, commands);
   }
   if (request === undefined) throw missingCommand(words, commands);
+  refuseEmpty(request, commands);
   return request;
+}
+
+/** An empty argument is most often a variable of a script that is not set; no path, name or time is empty. */
+function refuseEmpty(request: Request, commands: readonly Command[]): void {
+  if (request.kind !== 'run') return;
+  const { command, args, options } = request;
+  const position = args.indexOf('');
+  const spec = command.args[Math.min(position, command.args.length - 1)];
+  const option = Object.entries(command.options).find(([key, { checksEmpty }]) => {
+    return checksEmpty !== true && [options[key]].flat().includes('');
+  })?.[1];
+  const name = position >= 0 ? argText(spec!) : option?.flag;
+  if (name === undefined) return;
+  throw new ColdsealError(
+    'USAGE_BAD_VALUE',
+    `Cannot read the command line: ${name} is "", expected a value`,
+    { hint: helpHint(command.name.split(' '), commands) },
+  );
+}
+
+/** The parser answers `nonsense --help` with the help of everything. */
+function refuseUnknownTopic(words: readonly string[], commands: readonly Command[]): void {
+  const topic = words.filter((word) => !word.startsWith('-'));
+  const known = [...commands, ...PERSONALITIES].map(({ name }) => name.split(' ')[0]);
+  if (topic.length === 0 || known.includes(topic[0])) return;
+  throw new ColdsealError(
+    'USAGE_UNKNOWN_COMMAND',
+    `Cannot show help: unknown command '${topic.join(' ')}'`,
+    { hint: 'see coldseal --help' },
+  );
 }
 
 interface ParserWorld {
@@ -209,7 +241,13 @@ function usageError(
   const code = CODES[error.code];
   if (code === undefined || code === 'USAGE_MISSING_COMMAND')
     return missingCommand(words, commands);
-  const [first = '', second = ''] = error.message.replace(/^error: /, '').split('\n');
+  const [first = '', second = ''] = error.message
+    .replace(/^error: /, '')
+    // One sentence, in the words of every other message.
+    .replace(/^option '(.*)' argument '(.*)' is invalid\. /s, 'option $1 is "$2", ')
+    .replace(/^option '(.*)' argument missing$/, 'option $1 has no value')
+    .replace(/\. Expected (\d+) arguments?( but got \d+)\.$/, ', expected $1$2')
+    .split('\n');
   const suggestion = /^\(Did you mean (.*)\?\)$/.exec(second)?.[1];
   const hint = suggestion === undefined ? helpHint(words, commands) : `did you mean ${suggestion}?`;
   return new ColdsealError(code, `Cannot read the command line: ${first}`, { hint });

@@ -16,7 +16,7 @@ directory).`,
   options: {
     require: {
       flag: '--require <feature>',
-      help: 'exit 6 unless the machine has this feature; may be repeated',
+      help: 'exit 6 unless the machine has this feature',
       choices: FEATURE_NAMES,
       repeat: true,
     },

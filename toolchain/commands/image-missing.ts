@@ -11,7 +11,7 @@ measured too. Prints the path of a missing object; behind a wrong one, after a t
   options: {
     basedir: {
       flag: '--basedir <dir>',
-      help: 'object directory; repeat to search several in order',
+      help: 'object directory; several are searched in order',
       repeat: true,
     },
     verify: { flag: '--verify', help: 'measure the content of every object' },

@@ -19,10 +19,14 @@ the image is compared then, which does not protect against later changes.`,
   options: {
     basedir: {
       flag: '--basedir <dir>',
-      help: 'object directory; repeat it to search several in order',
+      help: 'object directory; several are searched in order',
       repeat: true,
     },
-    digest: { flag: '--digest <hex>', help: 'fs-verity digest that the image must have' },
+    digest: {
+      flag: '--digest <hex>',
+      help: 'fs-verity digest that the image must have',
+      checksEmpty: true,
+    },
     verity: {
       flag: '--verity <mode>',
       help: 'whether fs-verity must be enforced',

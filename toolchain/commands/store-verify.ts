@@ -14,7 +14,7 @@ measured.`,
   options: {
     repairFrom: {
       flag: '--repair-from <dir>',
-      help: 'store to take good copies from; may be repeated',
+      help: 'store to take good copies from',
       repeat: true,
     },
   },
