@@ -75,15 +75,3 @@ export function bootsetLab(bootset: string = LAB_BOOTSET, parent?: string): Boot
     });
   return { ...dir, [Symbol.dispose]: dir[Symbol.dispose], write, release };
 }
-
-/** The code of what `run` rejects with, or `nothing was thrown`. */
-export async function codeOfRejection(run: () => Promise<unknown>): Promise<string> {
-  try {
-    await run();
-  } catch (error) {
-    const code = (error as { code?: unknown }).code;
-    if (typeof code === 'string') return code;
-    throw error;
-  }
-  return 'nothing was thrown';
-}

@@ -13,6 +13,17 @@ export function codeOf(run: () => unknown): string {
   return 'nothing was thrown';
 }
 
+/** The same of what `run` rejects with. */
+export async function codeOfRejection(run: () => Promise<unknown>): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof ColdsealError) return error.code;
+    throw error;
+  }
+  return 'nothing was thrown';
+}
+
 /** Asserts that `run` throws a ColdsealError with this code, and returns it. */
 export function expectCode(run: () => unknown, code: string, label = ''): ColdsealError {
   try {
@@ -29,14 +40,12 @@ export async function expectCodeAsync(
   code: string,
   label = '',
 ): Promise<ColdsealError> {
-  let thrown: unknown;
   try {
     await run();
   } catch (error) {
-    thrown = error;
+    return requireCode(error, code, label);
   }
-  assert.ok(thrown !== undefined, `${label} nothing was thrown, expected ${code}`);
-  return requireCode(thrown, code, label);
+  return assert.unreachable(`${label} nothing was thrown, expected ${code}`) as never;
 }
 
 function requireCode(error: unknown, code: string, label: string): ColdsealError {

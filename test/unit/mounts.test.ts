@@ -16,6 +16,7 @@ import {
   planMount,
 } from '../../runtime/mounts.ts';
 import type { KernelMeasurement } from '../../runtime/sys.ts';
+import { codeOf } from '../support/expect-code.ts';
 import { FakeSys, type FakeSettings, MODERN_KERNEL } from '../support/fake-sys.ts';
 
 const test = suite('mounts');
@@ -69,16 +70,6 @@ const kernelOf = (name: KernelName): MountCapabilities => ({
   ...KERNELS[name],
 });
 
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof ColdsealError) return error.code;
-    throw error;
-  }
-  return 'no error';
-}
-
 const PLANS: readonly [KernelName, api: string, imageMount: string, layers: string][] = [
   ['6.18', 'new', 'detached', 'descriptors'],
   ['6.13', 'new', 'temporary directory', 'descriptors'],
@@ -122,7 +113,7 @@ for (const [verity, kernel, objectVerity, expected] of VERITY) {
     const code = codeOf(() => {
       result = planMount(kernelOf(kernel), request, { ...FACTS, objectVerity }).fileVerity;
     });
-    assert.is(code === 'no error' ? result : code, expected);
+    assert.is(code === 'nothing was thrown' ? result : code, expected);
   });
 }
 
@@ -243,16 +234,16 @@ for (const name of Object.keys(KERNELS) as KernelName[]) {
       for (let failAt = 1; failAt <= whole.count; failAt++) {
         const sys = fake(settings);
         sys.failAt = failAt;
-        let code = 'no error';
+        let code = 'nothing was thrown';
         try {
           attempt(sys, { request });
         } catch (error) {
           code = (error as ColdsealError).code;
         }
         // A probe that fails may only make the plan more careful.
-        if (code === 'no error') assert.equal([...sys.mounts.keys()], ['/mnt']);
+        if (code === 'nothing was thrown') assert.equal([...sys.mounts.keys()], ['/mnt']);
         assert.equal(
-          sys.left(...(code === 'no error' ? ['/mnt'] : [])),
+          sys.left(...(code === 'nothing was thrown' ? ['/mnt'] : [])),
           [],
           `call ${failAt}: ${sys.calls.at(-1)}`,
         );
@@ -345,9 +336,9 @@ for (const [kernel, computed, verity, expected] of DIGESTS) {
     const code = codeOf(() => {
       result = (attempt(sys, job) as { imageDigest: string }).imageDigest;
     });
-    assert.is(code === 'no error' ? result : code, expected);
-    assert.equal(sys.left(...(code === 'no error' ? ['/mnt'] : [])), []);
-    if (code !== 'no error')
+    assert.is(code === 'nothing was thrown' ? result : code, expected);
+    assert.equal(sys.left(...(code === 'nothing was thrown' ? ['/mnt'] : [])), []);
+    if (code !== 'nothing was thrown')
       assert.is(
         sys.calls.some((call) => call.startsWith('fsopen')),
         false,

@@ -21,12 +21,12 @@ import { hashFunction } from '../../toolchain/objects/verity.ts';
 import { sharedObjects, textReport } from '../../toolchain/release/report.ts';
 import {
   bootsetLab,
-  codeOfRejection,
   LAB_BOOTSET,
   LAB_CONTENT,
   LAB_NOW,
   type BootsetLab,
 } from '../support/bootset-lab.ts';
+import { codeOfRejection } from '../support/expect-code.ts';
 
 const test = suite('release');
 

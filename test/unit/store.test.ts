@@ -17,7 +17,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ColdsealError } from '../../runtime/format/errors.ts';
 import { fsVerityDigest, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
 import { lstatFast } from '../../runtime/engines/node/xattr.ts';
@@ -27,6 +26,7 @@ import { objectPath } from '../../toolchain/objects/layout.ts';
 import { StoreLock } from '../../toolchain/objects/lock.ts';
 import { ObjectStore } from '../../toolchain/objects/store.ts';
 import { hashFunction, measureFile } from '../../toolchain/objects/verity.ts';
+import { codeOf } from '../support/expect-code.ts';
 
 const test = suite<{ dir: string; store: string }>('object store');
 
@@ -44,16 +44,6 @@ function source(dir: string, name: string, text: string): { path: string } {
   const path = join(dir, name);
   writeFileSync(path, text);
   return { path };
-}
-
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof ColdsealError) return error.code;
-    throw error;
-  }
-  return 'no error';
 }
 
 /** Everything below a directory, staging directories included. */
