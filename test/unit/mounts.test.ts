@@ -1,7 +1,7 @@
 /** Mounting: what is decided for which kernel, and that a failure at any step leaves nothing behind. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { ColdsealError } from '../../runtime/format/errors.ts';
 import { ComposefsHeader } from '../../runtime/format/composefs.ts';
 import {
   type MountCapabilities,
