@@ -30,6 +30,12 @@ export function errnoOf(error: unknown): string | undefined {
 const EXPLANATIONS: Readonly<Record<string, readonly [code: ErrorCode, text: string]>> = {
   ENOENT: ['HOST_NOT_FOUND', 'it does not exist'],
   ENOTDIR: ['HOST_NOT_FOUND', 'a part of the path is not a directory'],
+  EISDIR: ['HOST_SYSTEM_CALL', 'it is a directory, expected a file'],
+  EEXIST: ['HOST_SYSTEM_CALL', 'something else is there already'],
+  ELOOP: ['HOST_SYSTEM_CALL', 'it is a symbolic link, or leads through too many'],
+  ENAMETOOLONG: ['HOST_SYSTEM_CALL', 'a name in the path is too long'],
+  EMFILE: ['HOST_SYSTEM_CALL', 'too many files are open'],
+  EIO: ['HOST_SYSTEM_CALL', 'an input/output error'],
   EACCES: ['HOST_PERMISSION', 'permission denied'],
   EPERM: ['HOST_PERMISSION', 'operation not permitted'],
   EROFS: ['HOST_PERMISSION', 'the file system is read-only'],
@@ -49,6 +55,7 @@ export function explainSysError(
 ): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
-  const [code, text] = EXPLANATIONS[errno] ?? ([other, errno] as const);
+  const [known, text] = EXPLANATIONS[errno] ?? ([other, errno] as const);
+  const code = known === 'HOST_SYSTEM_CALL' ? other : known;
   return new ColdsealError(code, `${doing}: ${text}`, { hint, cause: error });
 }

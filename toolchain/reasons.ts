@@ -72,6 +72,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_NOT_A_DIRECTORY: 'a file was given where a directory is expected',
   USAGE_NOT_A_FILE: 'a directory was given where a file is expected',
   USAGE_NOT_A_RELEASE: 'what --force would replace is not a release directory',
+  USAGE_NOT_A_STORE: 'a directory that was given as an object store has something else in it',
   USAGE_NOT_MOUNTED: 'no composefs mount is at this directory',
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',

@@ -86,7 +86,7 @@ export const HEADER_RULES: readonly HeaderRule[] = [
     ({ superblock, bytes }) =>
       superblock.blocks * EROFS_BLOCK_SIZE === bytes.length
         ? undefined
-        : unlike('blocks', superblock.blocks, `${bytes.length / EROFS_BLOCK_SIZE}`),
+        : `it says ${superblock.blocks * EROFS_BLOCK_SIZE} bytes and the image has ${bytes.length}`,
   ),
   rule('FORMAT_SUPER_ROOT_NID', 'the root inode stands behind the superblock', ({ superblock }) =>
     superblock.root_nid >= FIRST_NID

@@ -229,6 +229,58 @@ test('damage that cannot be repaired is still damage', async () => {
   assert.is((await runCli(['store', 'verify', at('nowhere')])).code, 6);
 });
 
+test('what stands in the place of an object is damage, and can be repaired', async () => {
+  await buildTree('tree', LONG);
+  cpSync(at('objects'), at('copy'), { recursive: true });
+  const [linked = '', directory = ''] = takeInventory(at('objects')).objects.map(
+    ({ path }) => path,
+  );
+  unlinkSync(at('objects', linked));
+  symlinkSync(at('copy', linked), at('objects', linked));
+  unlinkSync(at('objects', directory));
+  mkdirSync(at('objects', directory));
+  const { code, result } = await storeJson('verify', at('objects'));
+  assert.is(code, 3);
+  const damaged = result['damaged'] as { path: string; problem: string }[];
+  assert.equal(
+    damaged.map(({ path, problem }) => [path, problem]),
+    [linked, directory].sort().map((path) => [path, 'expected a regular file']),
+  );
+  const repaired = await storeJson('verify', at('objects'), `--repair-from=${at('copy')}`);
+  assert.is(repaired.code, 0, JSON.stringify(repaired.result));
+  writeFileSync(at('objects', 'ff'), '');
+  assert.is((await storeJson('verify', at('objects'))).code, 3, 'a file for a directory');
+});
+
+test('a directory that is no store has no good answer', async () => {
+  await buildTree('tree', LONG);
+  for (const args of [
+    ['verify', at('')],
+    ['verify', at('tree')],
+    ['verify', at('objects'), `--repair-from=${at('tree')}`],
+    ['stats', at('tree')],
+    ['gc', at('tree'), at('image')],
+  ]) {
+    const { code, stderr } = await runCli(['store', ...args]);
+    assert.is(code, 2, args.join(' '));
+    assert.match(stderr, /USAGE_NOT_A_STORE/);
+  }
+  assert.match((await runCli(['store', 'verify', at('')])).stderr, /did you mean .*objects\?/);
+  const absent = ['verify', at('objects'), `--repair-from=${at('nowhere')}`];
+  assert.is((await runCli(['store', ...absent])).code, 6);
+  mkdirSync(at('fresh'));
+  mkdirSync(at('fresh', 'lost+found'));
+  assert.is((await storeJson('verify', at('fresh'))).code, 0);
+});
+
+test('a collection names the image that it cannot read', async () => {
+  await buildTree('tree', LONG);
+  writeFileSync(at('bad.cfs'), 'bad');
+  const { code, stderr } = await runCli(['store', 'gc', at('objects'), at('bad.cfs')]);
+  assert.is(code, 4);
+  assert.match(stderr, /Cannot use image .*bad\.cfs: /);
+});
+
 test('store stats counts', async () => {
   await buildTree('tree', LONG);
   const { result } = await storeJson('stats', at('objects'));
@@ -236,6 +288,7 @@ test('store stats counts', async () => {
   assert.equal([result['objects'], result['bytes'], result['strays']], [3, bytes, 0]);
   const text = await runCli(['store', 'stats', at('objects')]);
   assert.match(text.stdout, /^objects +3$/m);
+  assert.match(text.stdout, /^ {2}up to 16 MiB: .*\n {2}larger: 0 objects, 0 bytes$/m);
 });
 
 test('store gc keeps what the named images need, and --dry-run deletes nothing', async () => {

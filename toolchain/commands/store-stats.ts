@@ -9,15 +9,16 @@ export const storeStats = defineCommand({
   async run({ args: [dir], output }) {
     const { storeStatistics } = await import('../objects/statistics.ts');
     const stats = storeStatistics(dir);
-    output.line(`objects    ${stats.objects}`);
-    output.line(`bytes      ${stats.bytes}`);
-    output.line(`on disk    ${stats.diskBytes}`);
+    output.line(`objects     ${stats.objects}`);
+    output.line(`bytes       ${stats.bytes}`);
+    output.line(`on disk     ${stats.diskBytes}`);
     output.line(`with verity ${stats.withVerity}`);
     for (const { upTo, objects, bytes } of stats.sizes) {
-      output.line(`  up to ${upTo}: ${objects} objects, ${bytes} bytes`);
+      const size = upTo === 'any size' ? 'larger' : `up to ${upTo}`;
+      output.line(`  ${size}: ${objects} objects, ${bytes} bytes`);
     }
-    output.line(`stray      ${stats.strays}`);
-    output.line(`left over  ${stats.leftovers}`);
+    output.line(`stray       ${stats.strays}`);
+    output.line(`left over   ${stats.leftovers}`);
     output.result(stats);
   },
 });

@@ -11,7 +11,7 @@ export function loadBytes(path: string): Uint8Array {
   try {
     return path === '-' ? readStdin() : readFileSync(path);
   } catch (error) {
-    throw explainSysError(error, `Cannot read image ${path}`);
+    throw explainSysError(error, `Cannot read image ${shownPath(path)}`);
   }
 }
 
@@ -32,11 +32,15 @@ export function imageFrom(bytes: Uint8Array, path: string): ErofsImage {
 }
 
 /** A refusal of the format with the file it is about. */
-function inFile(error: unknown, path: string): unknown {
+export function inFile(error: unknown, path: string): unknown {
   if (!(error instanceof ColdsealError)) return error;
   const { code, hint, message } = error;
-  return new ColdsealError(code, `Cannot use image ${path}: ${message}`, {
+  return new ColdsealError(code, `Cannot use image ${shownPath(path)}: ${message}`, {
     hint: hint ?? `coldseal image check ${path} lists everything that is wrong`,
     cause: error,
   });
+}
+
+function shownPath(path: string): string {
+  return path === '-' ? 'stdin' : path;
 }

@@ -4,6 +4,7 @@
  * Each file is read whole, also where the kernel has fs-verity: reading is what finds a bad block. A repaired
  * object is measured before it is copied and written like any other object, so a repair never makes things worse.
  */
+import { closeSync, constants, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { lstatIfThere } from '../../runtime/engines/node/xattr.ts';
@@ -14,7 +15,7 @@ import { HashPool } from './hash-pool.ts';
 import { type Inventory, type StoredObject, takeInventory } from './inventory.ts';
 import { algorithmOfDigest, digestOfPath } from './layout.ts';
 import { ObjectStore } from './store.ts';
-import { measureFile } from './verity.ts';
+import { readDigest } from './verity.ts';
 
 export interface Damage {
   readonly path: ByteString;
@@ -40,9 +41,10 @@ export interface CheckOptions {
 
 /** Measures every object of a store; with stores to repair from, replaces what is damaged. */
 export async function checkStore(dir: string, options: CheckOptions): Promise<StoreReport> {
-  const { objects, strays, leftovers } = takeInventory(dir);
+  const { objects, damaged: misfits, strays, leftovers } = takeInventory(dir);
+  for (const source of options.repairFrom) takeInventory(source);
   const total = objects.reduce((sum, { stat }) => sum + stat.size, 0);
-  const damaged: Damage[] = [];
+  const damaged: Damage[] = [...misfits];
   let doneBefore = 0;
   for (const algorithm of ['sha256', 'sha512'] as const) {
     const some = objects.filter(({ digest }) => algorithmOfDigest(digest) === algorithm);
@@ -117,7 +119,8 @@ function problemOf(found: string): string {
 function repair(dir: string, damaged: readonly Damage[], sources: readonly string[]): void {
   using store = new ObjectStore(dir, { verifyExisting: true });
   for (const damage of damaged) {
-    const digest = digestOfPath(damage.path.slice(0, 2), damage.path.slice(3))!;
+    const digest = digestOfPath(damage.path.slice(0, 2), damage.path.slice(3));
+    if (digest === undefined) continue;
     for (const source of sources) {
       const path = bytesOf(`${byteStringOfText(source)}/${damage.path}` as ByteString);
       const stamp = lstatIfThere(path);
@@ -129,17 +132,22 @@ function repair(dir: string, damaged: readonly Damage[], sources: readonly strin
   }
   store.finish();
   for (const damage of damaged) {
-    const digest = digestOfPath(damage.path.slice(0, 2), damage.path.slice(3))!;
+    const digest = digestOfPath(damage.path.slice(0, 2), damage.path.slice(3));
+    if (digest === undefined) continue;
     const path = bytesOf(`${byteStringOfText(dir)}/${damage.path}` as ByteString);
     if (!isGood(path, digest)) delete damage.repairedFrom;
   }
 }
 
 function isGood(path: Buffer, digest: string): boolean {
+  let fd: number | undefined;
   try {
-    return measureFile(path, algorithmOfDigest(digest)).digest === digest;
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    return readDigest(fd, algorithmOfDigest(digest)) === digest;
   } catch {
     // Unreadable there too: the next store may have it.
     return false;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }

@@ -12,6 +12,7 @@ import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { lstatIfThere } from '../../runtime/engines/node/xattr.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { type ByteString, byteStringOfText } from '../image/byte-string.ts';
+import { inFile } from '../image/load-image.ts';
 import { findMountedObjects, type ReadObjectPaths } from '../mount/mounted-objects.ts';
 import type { MountEntry } from '../mount/mount-table.ts';
 import { type Inventory, type StoredObject, takeInventory } from './inventory.ts';
@@ -83,7 +84,7 @@ function readImage(image: string, readObjectPaths: ReadObjectPaths): readonly st
   try {
     return readObjectPaths(readFileSync(image));
   } catch (error) {
-    throw explainSysError(error, `Cannot read the image ${image}`);
+    throw explainSysError(inFile(error, image), `Cannot read the image ${image}`);
   }
 }
 
