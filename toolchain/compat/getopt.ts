@@ -1,6 +1,7 @@
 /**
- * Options as the C library's getopt(3) and getopt_long(3) read them: anywhere among the operands; short ones in clusters,
- * with values attached or apart; `--name=value`, `--name value` and unambiguous beginnings of long names; `--` ends them.
+ * Options as the C library's getopt(3) and getopt_long(3) read them: anywhere among the operands; short ones in
+ * clusters, with values attached or apart; long ones as `--name=value`, `--name value` and by an unambiguous
+ * beginning of the name; `--` ends them.
  */
 
 export interface OptionsRead {
