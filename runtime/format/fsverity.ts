@@ -3,9 +3,9 @@
  *
  * The hash function is handed in. Blocks are 4096 bytes and there is no salt: that is what composefs fixes.
  * The tree is built while bytes stream by, keeping one partial block per level.
- * Source: Linux Documentation/filesystems/fsverity.rst, struct fsverity_descriptor in fs/verity/fsverity_private.h.
+ * Source: Linux Documentation/filesystems/fsverity.rst. The descriptor is fsverity-descriptor.ts.
  */
-import { always8, always32, byteArray, struct, u64, u8, zeros } from './struct.ts';
+import { FsverityDescriptor } from './fsverity-descriptor.ts';
 
 export type VerityAlgorithm = 'sha256' | 'sha512';
 /**
@@ -15,7 +15,6 @@ export type VerityAlgorithm = 'sha256' | 'sha512';
 export type HashFunction = (message: Uint8Array) => Uint8Array;
 
 export const VERITY_BLOCK_SIZE = 4096;
-export const VERITY_LOG_BLOCK_SIZE = 12;
 
 /** Numbers and sizes of the algorithms (include/uapi/linux/fsverity.h). */
 export const VERITY_ALGORITHMS: Readonly<
@@ -30,27 +29,6 @@ export function verityAlgorithmOfDigestSize(digestSize: number): VerityAlgorithm
   if (digestSize === 32) return 'sha256';
   return digestSize === 64 ? 'sha512' : undefined;
 }
-
-export const FsverityDescriptor = struct(
-  'fs-verity descriptor',
-  256,
-  'Linux fs/verity/fsverity_private.h, struct fsverity_descriptor',
-  {
-    version: [0x00, always8(1, 'descriptor version')],
-    hash_algorithm: [0x01, u8('1 SHA-256, 2 SHA-512')],
-    log_blocksize: [0x02, always8(VERITY_LOG_BLOCK_SIZE, 'log2 of the block size')],
-    salt_size: [0x03, always8(0, 'no salt')],
-    sig_size: [0x04, always32(0, 'no built-in signature')],
-    data_size: [0x08, u64('size of the file')],
-
-    root_hash: [
-      0x10,
-      byteArray(64, 'root of the Merkle tree, zero padded; all zero for an empty file'),
-    ],
-    salt: [0x50, zeros(32, 'salt: zero')],
-    reserved: [0x70, zeros(144)],
-  },
-);
 
 /** Takes a file's bytes in order, then gives its fs-verity digest; afterwards it is ready for the next file. */
 export class VerityHasher {

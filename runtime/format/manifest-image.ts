@@ -6,12 +6,8 @@
  * path of its own.
  */
 import type { CborKey, CborValue } from './cbor.ts';
-import type { VerityAlgorithm } from './fsverity.ts';
+import { VERITY_ALGORITHMS, VERITY_BLOCK_SIZE, type VerityAlgorithm } from './fsverity.ts';
 import { MapShape } from './shape.ts';
-
-/** As in fsverity.ts, whose record would otherwise come into the device bundle with them; a test compares. */
-const DIGEST_SIZES = { sha256: 32, sha512: 64 } as const;
-const BLOCK_SIZE = 4096;
 
 /** 1 system, 2 container, 3 configuration. */
 export const IMAGE_ROLE = { SYSTEM: 1, CONTAINER: 2, CONFIG: 3 } as const;
@@ -74,13 +70,13 @@ export interface ImageEntry {
 
 /** An entry as CBOR. */
 export function encodeImage(image: ImageEntry): CborValue {
-  const algorithm = image.digest.algorithm === 'sha256' ? 1 : 2;
+  const { id } = VERITY_ALGORITHMS[image.digest.algorithm];
   const map = new Map<CborKey, CborValue>([
     [1, image.role],
     [2, image.name],
     [3, image.format],
     [4, image.size],
-    [5, [algorithm, BLOCK_SIZE, image.digest.value]],
+    [5, [id, VERITY_BLOCK_SIZE, image.digest.value]],
     [6, image.objectCount],
     [7, image.objectBytes],
     [8, image.objectListDigest],
@@ -116,10 +112,10 @@ export function decodeImage(value: CborValue, path: string): ImageEntry {
 function readDigest(shape: MapShape): ImageDigest {
   const [id, blockSize, value] = shape.array(5, 'digest', 3, (item) => item);
   const algorithm = id === 1 ? 'sha256' : id === 2 ? 'sha512' : undefined;
-  if (algorithm === undefined || blockSize !== BLOCK_SIZE) {
-    throw shape.problem('digest', `is not [1 or 2, ${BLOCK_SIZE}, digest]`);
+  if (algorithm === undefined || blockSize !== VERITY_BLOCK_SIZE) {
+    throw shape.problem('digest', `is not [1 or 2, ${VERITY_BLOCK_SIZE}, digest]`);
   }
-  const size = DIGEST_SIZES[algorithm];
+  const size = VERITY_ALGORITHMS[algorithm].digestSize;
   if (!(value instanceof Uint8Array) || value.length !== size) {
     throw shape.problem('digest', `has no digest of ${size} bytes`);
   }

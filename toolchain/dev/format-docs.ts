@@ -15,7 +15,7 @@ import {
   ErofsXattrEntry,
   ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
-import { FsverityDescriptor } from '../../runtime/format/fsverity.ts';
+import { FsverityDescriptor } from '../../runtime/format/fsverity-descriptor.ts';
 import type { FieldInfo } from '../../runtime/format/struct.ts';
 import { ROOT } from './root.ts';
 
