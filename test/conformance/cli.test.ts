@@ -1,5 +1,6 @@
 /** The command line contract, on the built CLI in real processes, for every command there is. */
 import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { COMMANDS } from '../../toolchain/cli/program.ts';
@@ -42,6 +43,39 @@ test('misuse of the program exits 2 with its code', async () => {
       [json.code, document.schema, document.ok, document.error.code],
       [2, 1, false, code],
     );
+  }
+});
+
+/** Values that a table cannot judge: the arguments, exit code, error code, and what the message says. */
+const VALUES: readonly (readonly [args: readonly string[], exit: number, says: RegExp])[] = [
+  [['keys', 'init', '/nowhere/x', '--not-before=2026-02-30T00:00:00Z'], 2, /USAGE_BAD_VALUE/],
+  [['keys', 'init', '/nowhere/x', '--not-before=9999999'], 2, /expected a time such as/],
+  [['keys', 'init', '/nowhere/x', `--organization=${'a'.repeat(65)}`], 2, /1 to 64 printable/],
+  [['keys', 'init', '/nowhere/x', '--organization=a\nb'], 2, /"a\\nb": expected 1 to 64/],
+  [['umount', '/proc'], 2, /Cannot unmount \/proc: proc is mounted there/],
+  [['verify', '/nowhere/x', '--trust', '/dev/null'], 4, /Cannot use trust file \/dev\/null: /],
+  [['image', 'ls', '/'], 6, /Cannot read image \/: it is a directory, expected a file/],
+  [['image', 'ls', '-'], 4, /Cannot use image stdin: /],
+];
+
+test('a value is refused by the command that knows it, with exit code and reason', async () => {
+  for (const [args, exit, says] of VALUES) {
+    const { code, stdout, stderr } = await runCli(args);
+    assert.equal([code, stdout], [exit, ''], args.join(' '));
+    assert.match(stderr, says);
+  }
+});
+
+test('a result that does not fit on the disk is a failure', async () => {
+  for (const args of [['doctor'], ['--version'], ['doctor', '--json']]) {
+    const fd = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [CLI_PATH, ...args], {
+      stdio: ['ignore', fd, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(fd);
+    assert.is(status, 6, args.join(' '));
+    assert.match(stderr, /Cannot write to stdout: no space left/);
   }
 });
 

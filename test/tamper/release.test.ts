@@ -298,6 +298,18 @@ const REFUSALS: readonly [what: string, exit: number, code: string, args: () => 
     () => [good, '--trust', trust, '--accept', 'production'],
   ],
   ['a bad epoch', 2, 'USAGE_BAD_VALUE', () => [good, '--trust', trust, '--min-epoch', 'x']],
+  [
+    'an epoch that no manifest can have',
+    2,
+    'USAGE_BAD_VALUE',
+    () => [good, '--trust', trust, '--min-epoch', '1=4294967296'],
+  ],
+  [
+    'the highest epoch',
+    3,
+    'VERIFY_EPOCH',
+    () => [good, '--trust', trust, '--min-epoch', '1=4294967295'],
+  ],
   ['a bad deny list', 3, 'FORMAT_ENVELOPE', () => [good, '--trust', trust, '--deny', trust]],
   [
     'no directory',

@@ -240,8 +240,12 @@ test('trust files: roots as PEM or as a bundle, and nothing else', () => {
   expectCode(() => loadTrust(join(dir, 'root.key.pem')), 'CONFIG_PEM');
   expectCode(() => loadTrust(join(base.path, 'absent')), 'HOST_NOT_FOUND');
   const other = join(base.path, 'other');
+  const withKey = readFileSync(rootPem, 'utf8') + readFileSync(join(dir, 'root.key.pem'), 'utf8');
+  writeFileSync(other, withKey);
+  expectCode(() => loadTrust(other), 'CONFIG_PEM');
   writeFileSync(other, '');
   expectCode(() => loadTrust(other), 'FORMAT_CBOR_STRUCTURE');
+  assert.throws(() => loadTrust(other), /^Cannot use trust file .*other: Cannot decode/);
   writeFileSync(other, Buffer.alloc(300_000));
   expectCode(() => loadTrust(other), 'CONFIG_FILE_TOO_LARGE');
 });
@@ -250,6 +254,23 @@ test('a root without extended key usage anchors everything but development', () 
   const path = join(base.path, 'plain.pem');
   writeFileSync(path, pemOfCertificate(makeChain()[2]!));
   assert.equal(loadTrust(path)[0]!.purposes, [1, 3, 4, 5, 6, 7]);
+});
+
+test('what is found instead of certificates is told', () => {
+  const root = readFileSync(join(dir, 'root.cert.pem'), 'utf8');
+  const key = readFileSync(join(dir, 'root.key.pem'), 'utf8');
+  for (const [text, found] of [
+    ['', 'none'],
+    ['\x89PNG', 'none'],
+    [key, 'a private key'],
+    [root.slice(0, 300), 'only 0 whole of 1'],
+    [root + root.slice(0, 300), 'only 1 whole of 2'],
+  ] as const) {
+    assert.throws(
+      () => certificatesOfPem(text, 'x'),
+      new RegExp(`^Cannot read x: expected PEM certificates, found ${found}$`),
+    );
+  }
 });
 
 test('only RSA keys are opened from files', () => {

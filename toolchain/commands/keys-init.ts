@@ -34,7 +34,7 @@ Prints the root's pin (SHA-256 of its public key), which is what devices trust.`
     initDevKeys(dir, {
       notBefore: options.notBefore === undefined ? thisMinute() : parseTime(options.notBefore),
       leafDays: options.days ?? DEV_LEAF_DAYS,
-      organization: options.organization ?? 'coldseal development',
+      organization: checkOrganization(options.organization ?? 'coldseal development'),
       force: options.force,
     });
     const files = showKeys([dir]);
@@ -46,6 +46,17 @@ Prints the root's pin (SHA-256 of its public key), which is what devices trust.`
   },
 });
 
+/** X.520 allows 64 characters, and other tools refuse certificates with more. */
+const ORGANIZATION_LENGTH_MAX = 64;
+
+function checkOrganization(name: string): string {
+  if (name.length <= ORGANIZATION_LENGTH_MAX && /^[^\p{C}\ufffd]+$/u.test(name)) return name;
+  throw new ColdsealError(
+    'USAGE_BAD_VALUE',
+    `Cannot use --organization ${JSON.stringify(name)}: expected 1 to ${ORGANIZATION_LENGTH_MAX} printable characters`,
+  );
+}
+
 /** Now, rounded down to the minute: a clock that is a little behind still finds the keys valid. */
 function thisMinute(): number {
   return Math.floor(Date.now() / 60_000) * 60;
@@ -53,7 +64,9 @@ function thisMinute(): number {
 
 function parseTime(text: string): number {
   const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms) || ms < 0) {
+  // Date.parse takes 30 February for 2 March.
+  const isADay = ms >= 0 && new Date(ms).toISOString() === text.replace('Z', '.000Z');
+  if (!isADay) {
     throw new ColdsealError(
       'USAGE_BAD_VALUE',
       `Cannot use --not-before ${text}: expected a time such as 2026-01-01T00:00:00Z`,

@@ -95,6 +95,9 @@ mode never looks at the clock; install mode does.`,
   },
 });
 
+/** The largest epoch a manifest can have. */
+const UINT32_MAX = 0xffff_ffff;
+
 interface BoardPolicy {
   readonly id: string;
   readonly roles: readonly (typeof ROLES)[number][];
@@ -120,14 +123,15 @@ function exitCodeOf(report: ReleaseReport): number {
 function parseEpochs(texts: readonly string[]): Map<number, number> {
   const epochs = new Map<number, number>();
   for (const text of texts) {
-    const match = /^(\d{1,9})=(\d{1,9})$/.exec(text);
-    if (match === null) {
+    const match = /^(\d{1,10})=(\d{1,10})$/.exec(text);
+    const [domain, epoch] = [Number(match?.[1]), Number(match?.[2])];
+    if (!(domain <= UINT32_MAX && epoch <= UINT32_MAX)) {
       throw new ColdsealError(
         'USAGE_BAD_VALUE',
-        `Cannot use --min-epoch ${text}: expected DOMAIN=N, two numbers`,
+        `Cannot use --min-epoch ${text}: expected DOMAIN=N, two whole numbers from 0 to ${UINT32_MAX}`,
       );
     }
-    epochs.set(Number(match[1]), Number(match[2]));
+    epochs.set(domain, epoch);
   }
   return epochs;
 }

@@ -130,7 +130,7 @@ export function unmountImage(
   const entry = mountAt(target);
   if (entry === undefined || dataLayersOf(entry).length === 0) {
     const found =
-      entry === undefined ? 'nothing is mounted there' : `a ${entry.type} is mounted there`;
+      entry === undefined ? 'nothing is mounted there' : `${entry.type} is mounted there`;
     throw new ColdsealError(
       'USAGE_NOT_MOUNTED',
       `Cannot unmount ${dir}: ${found}, expected a composefs mount`,

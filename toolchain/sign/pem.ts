@@ -16,10 +16,15 @@ export function certificatesOfPem(text: string, name: string): Uint8Array[] {
   if (ders.length === 0 || ders.length !== begun || ders.some((der) => der.length === 0)) {
     throw new ColdsealError(
       'CONFIG_PEM',
-      `Cannot read ${name}: expected PEM certificates, found ${ders.length} whole of ${begun}`,
+      `Cannot read ${name}: expected PEM certificates, found ${whatIsThere(text, ders.length, begun)}`,
     );
   }
   return ders;
+}
+
+function whatIsThere(text: string, whole: number, begun: number): string {
+  if (begun > 0) return whole === begun ? 'an empty one' : `only ${whole} whole of ${begun}`;
+  return text.includes('PRIVATE KEY-----') ? 'a private key' : 'none';
 }
 
 /** A certificate as PEM text. */

@@ -48,7 +48,14 @@ function openRegular(path: string, missing: ErrorCode): number {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT' || errno === 'ENOTDIR') {
-      throw new ColdsealError(missing, `Cannot read ${path}: it does not exist`, { cause: error });
+      const hint =
+        missing === 'VERIFY_MANIFEST_MISSING'
+          ? 'give the directory that coldseal release wrote; it has manifest.cose in it'
+          : undefined;
+      throw new ColdsealError(missing, `Cannot read ${path}: it does not exist`, {
+        hint,
+        cause: error,
+      });
     }
     if (errno === 'ELOOP' || errno === 'ENXIO') {
       throw new ColdsealError(missing, `Cannot read ${path}: it is not a regular file`, {

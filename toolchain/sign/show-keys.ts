@@ -9,6 +9,7 @@ import { PUBLISHED_KEYS } from '../../runtime/format/published-keys.ts';
 import { commonName, readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { namingFile } from '../files/name-file.ts';
 import { certificatesOfPem, readSmallFile } from './pem.ts';
 import { anchorOf } from './sign-envelope.ts';
 
@@ -57,7 +58,7 @@ function expand(path: string): string[] {
 
 function showFile(file: string): ShownFile {
   const ders = certificatesOfPem(Buffer.from(readSmallFile(file)).toString(), file);
-  const certificates = ders.map(showCertificate);
+  const certificates = namingFile(`Cannot show ${file}`, () => ders.map(showCertificate));
   return { file, certificates, chain: ders.length > 1 ? checkChain(ders) : undefined };
 }
 

@@ -15,16 +15,23 @@ import {
 } from '../../runtime/format/trust.ts';
 import { readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { namingFile } from '../files/name-file.ts';
 import { certificatesOfPem, readSmallFile } from './pem.ts';
 
 /** The anchors of a trust file; throws CONFIG_TRUST_* or what the formats say. */
 export function loadTrust(path: string): TrustAnchor[] {
   const bytes = readSmallFile(path);
   const isPem = Buffer.from(bytes).includes('-----BEGIN ');
-  if (!isPem) return [...decodeTrustBundle(bytes).anchors];
-  return certificatesOfPem(Buffer.from(bytes).toString(), path).map((der) =>
-    anchorOfRoot(der, path),
-  );
+  const doing = `Cannot use trust file ${path}`;
+  if (!isPem) return namingFile(doing, () => [...decodeTrustBundle(bytes).anchors]);
+  const text = Buffer.from(bytes).toString();
+  const ders = certificatesOfPem(text, path);
+  if (text.includes('PRIVATE KEY-----')) {
+    throw new ColdsealError('CONFIG_PEM', `${doing}: it has a private key beside certificates`, {
+      hint: 'trust files go to every device; make one with the root certificate alone',
+    });
+  }
+  return namingFile(doing, () => ders.map((der) => anchorOfRoot(der, path)));
 }
 
 /** The device's trust bundle for some roots. */
