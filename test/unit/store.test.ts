@@ -1,9 +1,11 @@
 /** The object store as a writer sees it: whole objects, or none. */
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -25,7 +27,7 @@ import type { SysVerity } from '../../runtime/sys.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
 import { StoreLock } from '../../toolchain/objects/lock.ts';
 import { ObjectStore } from '../../toolchain/objects/store.ts';
-import { hashFunction, measureFile } from '../../toolchain/objects/verity.ts';
+import { hashFunction, measureFile, readDigest } from '../../toolchain/objects/verity.ts';
 import { codeOf } from '../support/expect-code.ts';
 
 const test = suite<{ dir: string; store: string }>('object store');
@@ -236,6 +238,35 @@ test('a file system without fs-verity is asked once', ({ dir, store }) => {
   }
   assert.is(writer.finish().verity, 'unsupported');
   assert.is(asked, 1);
+});
+
+test('an object that may not be changed does not keep the others from getting fs-verity', ({
+  dir,
+  store,
+}) => {
+  const log: string[] = [];
+  const digests = [digestOf('one'), digestOf('two')];
+  let measured = '';
+  const verity: SysVerity = {
+    enableVerity: (_fd, algorithm) => {
+      measured = digests[log.length]!;
+      log.push(algorithm);
+      if (log.length === 1) throw new SysError('FS_IOC_ENABLE_VERITY', 'EACCES');
+      return true;
+    },
+    measureVerity: () => ({ verity: 'measured', algorithm: 'sha256', digest: measured }),
+  };
+  const writer = new ObjectStore(store, { verity });
+  ['one', 'two'].forEach((text, i) => writer.put(source(dir, text, text), digests[i]!, 3));
+  assert.is(writer.finish().verity, 'enabled');
+  assert.is(log.length, 2);
+});
+
+test('a file that cannot be read has no digest', () => {
+  // Reading the first page of its own memory is an input/output error for every process.
+  const fd = openSync('/proc/self/mem', 'r');
+  assert.is(readDigest(fd, 'sha256'), undefined);
+  closeSync(fd);
 });
 
 test('a full file system is HOST_NO_SPACE and leaves nothing half-written', ({ dir, store }) => {

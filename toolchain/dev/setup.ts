@@ -19,13 +19,23 @@ export interface HostPackage {
 
 /** Every outside tool, sorted by tool. */
 export const HOST_PACKAGES: readonly HostPackage[] = [
+  { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
+  { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
   { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
   { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
   { tool: 'groff', debian: 'groff-base', why: 'outside judge of the manual pages' },
-  { tool: 'mke2fs', debian: 'e2fsprogs', why: 'file systems with fs-verity for the store tests' },
+  {
+    tool: 'mke2fs',
+    debian: 'e2fsprogs',
+    why: 'file systems for the store tests and the disks of virtual boards',
+  },
   { tool: 'mkfs.btrfs', debian: 'btrfs-progs', why: 'object stores on several file systems' },
-  { tool: 'mkfs.xfs', debian: 'xfsprogs', why: 'object stores that share blocks with their source' },
+  {
+    tool: 'mkfs.xfs',
+    debian: 'xfsprogs',
+    why: 'object stores that share blocks with their source',
+  },
   {
     tool: 'mmdebstrap',
     debian: 'mmdebstrap',
@@ -34,8 +44,10 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   },
   { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
   { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
+  { tool: 'qemu-system-x86_64', debian: 'qemu-system-x86', why: 'runs virtual boards' },
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
+  { tool: 'xz', debian: 'xz-utils', why: "unpacks the modules of Debian's kernels" },
 ];
 
 const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];

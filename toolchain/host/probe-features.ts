@@ -11,14 +11,15 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statfsSync,
   writeFileSync,
 } from 'node:fs';
 import { spawn, spawnSync } from 'node:child_process';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { createNodeSys } from '../../runtime/engines/node/sys.ts';
 import { ErofsInodeCompact, ErofsSuperblock, EROFS_BLKSZBITS } from '../../runtime/format/erofs.ts';
+import { VERITY_BLOCK_SIZE } from '../../runtime/format/fsverity.ts';
 import {
   type MountCapabilities,
   probeMountCapabilities,
@@ -54,7 +55,9 @@ export async function probeFeatures(dir: string, sys: Sys = createNodeSys()): Pr
     'user-namespaces': probeUserNamespaces(),
     ...mounts,
     'erofs-file':
-      mounts.erofs.status === 'yes' && root.status === 'yes' ? probeErofsFile(sys) : NEEDS_ROOT,
+      mounts.erofs.status === 'yes' && root.status === 'yes'
+        ? probeErofsFile(sys, dir)
+        : NEEDS_ROOT,
     'erofs-long-symlinks': byVersion('erofs-long-symlinks'),
     'overlay-userxattr-data': byVersion('overlay-userxattr-data'),
     'verity-intact': hasVerityRegression(release)
@@ -62,7 +65,7 @@ export async function probeFeatures(dir: string, sys: Sys = createNodeSys()): Pr
       : yes(`kernel ${release}`),
     loop: probeLoop(),
     ...files,
-    idmap: await probeIdmap(sys, root),
+    idmap: await probeIdmap(sys, root, dir),
     fuse: probeFuse(),
   };
 }
@@ -167,9 +170,12 @@ function tinyErofs(): Uint8Array {
   return image;
 }
 
-/** A detached EROFS mount of the tiny image, for the time of `use`. */
-function withErofs(sys: Sys, use: (mount: Fd) => void): void {
-  const dir = mkdtempSync(join(tmpdir(), '.coldseal-'));
+/**
+ * A detached EROFS mount of the tiny image, for the time of `use`. The image is in the directory looked at: from
+ * a file of a tmpfs, where temporary files often are, no kernel mounts.
+ */
+function withErofs(sys: Sys, parent: string, use: (mount: Fd) => void): void {
+  const dir = mkdtempSync(join(parent, '.coldseal-'));
   const opened: Fd[] = [];
   const keep = (fd: Fd): Fd => (opened.push(fd), fd);
   try {
@@ -185,19 +191,19 @@ function withErofs(sys: Sys, use: (mount: Fd) => void): void {
   }
 }
 
-function probeErofsFile(sys: Sys): Finding {
+function probeErofsFile(sys: Sys, dir: string): Finding {
   try {
-    withErofs(sys, () => undefined);
+    withErofs(sys, dir, () => undefined);
     return yes();
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
-    return errno === 'ENOTBLK' ? no() : unknown(`trying it gave ${errno}`);
+    return errno === 'ENOTBLK' ? no(`from a file in ${dir}`) : unknown(`trying it gave ${errno}`);
   }
 }
 
 /** Needs a user namespace other than our own: a process that does nothing holds one meanwhile. */
-async function probeIdmap(sys: Sys, root: Finding): Promise<Finding> {
+async function probeIdmap(sys: Sys, root: Finding, dir: string): Promise<Finding> {
   if (root.status !== 'yes') return NEEDS_ROOT;
   const holder = spawn(
     'unshare',
@@ -215,7 +221,7 @@ async function probeIdmap(sys: Sys, root: Finding): Promise<Finding> {
     if (!isReady) return unknown('no user namespace to try it with');
     const namespace = sys.open(`/proc/${holder.pid}/ns/user`);
     try {
-      withErofs(sys, (mount) => sys.setMountAttributes(mount, { idmap: namespace }));
+      withErofs(sys, dir, (mount) => sys.setMountAttributes(mount, { idmap: namespace }));
       return yes();
     } finally {
       sys.close(namespace);
@@ -278,7 +284,12 @@ function probeDirectory(dir: string, sys: Sys): Record<'verity' | 'reflink', Fin
 function probeVerity(path: string, dir: string, sys: Sys): Finding {
   const fd = sys.open(path);
   try {
-    return sys.enableVerity(fd, 'sha256') ? yes(`in ${dir}`) : no(`in ${dir}`);
+    if (sys.enableVerity(fd, 'sha256')) return yes(`in ${dir}`);
+    const { bsize } = statfsSync(dir);
+    // mke2fs chooses 1024 for small disks, and the kernel then says only EINVAL.
+    return bsize < VERITY_BLOCK_SIZE
+      ? no(`in ${dir}, whose blocks have ${bsize} bytes: expected ${VERITY_BLOCK_SIZE}`)
+      : no(`in ${dir}`);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     return unknown(`trying it in ${dir} gave ${errnoOf(error)}`);

@@ -35,7 +35,7 @@ import { type CopyMethod, FileCopier } from './copy.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 import { algorithmOfDigest, digestOfPath, isFanOut, objectPath, STAGING_PREFIX } from './layout.ts';
 import { StoreLock } from './lock.ts';
-import { computeDigest } from './verity.ts';
+import { readDigest } from './verity.ts';
 
 /** What tells whether a file is still the one that was measured. */
 export type FileStamp = Pick<
@@ -177,6 +177,7 @@ export class ObjectStore implements Disposable {
       if (stat === undefined) return 'absent';
       if ((stat.mode & constants.S_IFMT) !== constants.S_IFREG || stat.size !== size)
         return 'damaged';
+      if (stat.hasVerity && this.summary.verity === 'unknown') this.summary.verity = 'enabled';
       if (!this.#verifyExisting && (stat.hasVerity || this.summary.verity === 'unsupported')) {
         return 'right';
       }
@@ -190,7 +191,7 @@ export class ObjectStore implements Disposable {
   #examineContent(path: string, digest: string): boolean {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
-      if (this.#verifyExisting && computeDigest(fd, algorithmOfDigest(digest)) !== digest)
+      if (this.#verifyExisting && readDigest(fd, algorithmOfDigest(digest)) !== digest)
         return false;
       return this.#enable(fd, digest);
     } finally {
@@ -202,7 +203,9 @@ export class ObjectStore implements Disposable {
   #enable(fd: number, digest: string): boolean {
     if (this.summary.verity === 'unsupported') return true;
     const algorithm = algorithmOfDigest(digest);
-    if (!this.#tryEnable(fd, algorithm)) {
+    const answer = this.#tryEnable(fd, algorithm);
+    if (answer === 'not this file') return true;
+    if (answer === 'unsupported') {
       this.summary.verity = 'unsupported';
       return true;
     }
@@ -213,14 +216,14 @@ export class ObjectStore implements Disposable {
     );
   }
 
-  #tryEnable(fd: number, algorithm: VerityAlgorithm): boolean {
+  #tryEnable(fd: number, algorithm: VerityAlgorithm): 'enabled' | 'unsupported' | 'not this file' {
     try {
-      return this.#verity.enableVerity(fd, algorithm);
+      return this.#verity.enableVerity(fd, algorithm) ? 'enabled' : 'unsupported';
     } catch (error) {
       // An object that belongs to another user, or that someone has open for writing, stays as it is.
       const errno = errnoOf(error);
       if (errno !== 'EACCES' && errno !== 'EPERM' && errno !== 'ETXTBSY') throw error;
-      return false;
+      return 'not this file';
     }
   }
 

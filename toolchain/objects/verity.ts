@@ -15,6 +15,7 @@ import {
   VerityHasher,
 } from '../../runtime/format/fsverity.ts';
 import { measureVerity } from '../../runtime/engines/node/verity.ts';
+import { errnoOf } from '../../runtime/sys-error.ts';
 
 export interface Measurement {
   /** Lower-case hexadecimal. */
@@ -59,6 +60,19 @@ function measureOpen(fd: number, algorithm: VerityAlgorithm): Measurement {
     return { digest: kernel.digest, by: 'kernel' };
   }
   return { digest: computeDigest(fd, algorithm), by: 'computed' };
+}
+
+/**
+ * Reads a whole open file for its digest, because the kernel's says nothing about blocks that nobody has read.
+ * Undefined when they cannot be read: that is how fs-verity refuses a changed block (EIO).
+ */
+export function readDigest(fd: number, algorithm: VerityAlgorithm): string | undefined {
+  try {
+    return computeDigest(fd, algorithm);
+  } catch (error) {
+    if (errnoOf(error) !== 'EIO') throw error;
+    return undefined;
+  }
 }
 
 /** Reads a whole open file and computes its digest, whatever the kernel says. */
