@@ -236,6 +236,12 @@ interface Source {
   readonly store: StoreSummary | undefined;
 }
 
+const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
+  enabled: 'fs-verity enabled',
+  unsupported: 'fs-verity not supported there',
+  unknown: 'fs-verity on no object',
+};
+
 function report(built: BuiltImage, request: Request, source: Source, output: Output): void {
   if (request.printDigest || request.printDigestOnly) output.line(built.digest);
   const { digest, size, version, inodeCount } = built;
@@ -253,9 +259,8 @@ function report(built: BuiltImage, request: Request, source: Source, output: Out
     `${request.image}: ${inodeCount} inodes, ${size} bytes, format version ${version}, fs-verity ${digest}`,
   );
   if (store === undefined) return;
-  const verity = store.verity === 'enabled' ? 'fs-verity enabled' : 'fs-verity not supported there';
   output.note(
     `${request.digestStore}: ${store.copied} objects copied (${store.copiedBytes} bytes, ${store.reflinked} shared` +
-      ` blocks), ${store.present} present, ${store.replaced} damaged and replaced; ${verity}`,
+      ` blocks), ${store.present} present, ${store.replaced} damaged and replaced; ${VERITY_NOTES[store.verity]}`,
   );
 }
