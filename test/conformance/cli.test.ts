@@ -55,6 +55,12 @@ const VALUES: readonly (readonly [args: readonly string[], exit: number, says: R
   [['umount', '/proc'], 2, /Cannot unmount \/proc: proc is mounted there/],
   [['verify', '/nowhere/x', '--trust', '/dev/null'], 4, /Cannot use trust file \/dev\/null: /],
   [['image', 'ls', '/'], 6, /Cannot read image \/: it is a directory, expected a file/],
+  [
+    ['image', 'build', '--from-file', '/dev/null', '/nowhere/x'],
+    4,
+    /Cannot use dump \/dev\/null: /,
+  ],
+  [['image', 'diff', 'package.json', '-'], 4, /Cannot use image package\.json: /],
   [['image', 'ls', '-'], 4, /Cannot use image stdin: /],
 ];
 

@@ -171,6 +171,8 @@ const REFUSED: readonly (readonly [args: readonly string[], exit: number, code: 
   [['image', 'dump', 'text'], 4, 'FORMAT_IMAGE_TRUNCATED'],
   [['image', 'objects', 'absent'], 6, 'HOST_NOT_FOUND'],
   [['image', 'missing', 'object.cfs'], 2, 'USAGE_MISSING_BASEDIR'],
+  [['image', 'missing', '--basedir=absent', 'object.cfs'], 6, 'HOST_NOT_FOUND'],
+  [['image', 'missing', '--basedir=text', 'object.cfs'], 2, 'USAGE_NOT_A_DIRECTORY'],
   [['image', 'ls', '--filter=a/b', 'object.cfs'], 2, 'USAGE_FILTER'],
   [['image', 'digest', 'absent'], 6, 'HOST_NOT_FOUND'],
 ];

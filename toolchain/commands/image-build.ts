@@ -20,6 +20,8 @@ interface Request {
   readonly hardlinks: boolean;
   readonly inlineMax: number | undefined;
   readonly threads: number | undefined;
+  readonly minVersion: number | undefined;
+  readonly maxVersion: number | undefined;
   readonly printDigest: boolean;
   readonly printDigestOnly: boolean;
   readonly force: boolean;
@@ -153,6 +155,12 @@ function requireOutput(request: Request): void {
 
 /** Options that a dump leaves without effect would only give a false impression. */
 function requireUseful(request: Request): void {
+  if ((request.minVersion ?? 0) > (request.maxVersion ?? 1)) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      `Cannot build version ${request.minVersion} or newer and ${request.maxVersion} or older: expected --min-version up to --max-version`,
+    );
+  }
   if (request.skipXattrs && request.userXattrs) {
     throw new ColdsealError(
       'USAGE_OPTION_CONFLICT',
@@ -190,6 +198,7 @@ async function readSource(
   output: Output,
 ): Promise<Source> {
   if (request.fromFile) return readDump(request.source);
+  await refuseFileAsTree(request.source);
   const { scanDirectory } = await import('../image/scan.ts');
   const { byteStringOfText } = await import('../image/byte-string.ts');
   const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
@@ -214,6 +223,18 @@ async function readSource(
   return { root: result.root, store: result.store };
 }
 
+/** A dump without --from-file would be told as a path that leads nowhere. */
+async function refuseFileAsTree(source: string): Promise<void> {
+  const { statSync } = await import('node:fs');
+  const isFile = source === '-' || statSync(source, { throwIfNoEntry: false })?.isFile() === true;
+  if (!isFile) return;
+  throw new ColdsealError(
+    'USAGE_NOT_A_DIRECTORY',
+    `Cannot read the source ${source}: expected a directory`,
+    { hint: 'with --from-file, SOURCE is a dump or - for stdin' },
+  );
+}
+
 /** A store inside the tree would become part of what it is built from. */
 async function refuseStoreInSource(store: string, source: string): Promise<void> {
   const { isInside } = await import('../files/is-inside.ts');
@@ -228,7 +249,12 @@ async function refuseStoreInSource(store: string, source: string): Promise<void>
 async function readDump(path: string): Promise<Source> {
   const { parseDump } = await import('../image/dumpfile.ts');
   const { readInput } = await import('../files/read-input.ts');
-  return { root: parseDump(readInput(path)), store: undefined };
+  const { namingFile } = await import('../files/name-file.ts');
+  const bytes = readInput(path);
+  const root = namingFile(`Cannot use dump ${path === '-' ? 'stdin' : path}`, () =>
+    parseDump(bytes),
+  );
+  return { root, store: undefined };
 }
 
 interface Source {

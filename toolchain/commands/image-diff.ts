@@ -76,7 +76,8 @@ async function readSide(path: string): Promise<DiffSide> {
   const bytes = readInput(path);
   if (bytes[0] === 0x2f) {
     const { parseDump } = await import('../image/dumpfile.ts');
-    return { root: parseDump(bytes) };
+    const { namingFile } = await import('../files/name-file.ts');
+    return { root: namingFile(`Cannot use dump ${path}`, () => parseDump(bytes)) };
   }
   const { readTree } = await import('../image/read-tree.ts');
   const { imageFrom } = await import('../image/load-image.ts');

@@ -44,6 +44,8 @@ measured too. Prints the path of a missing object; behind a wrong one, after a t
         },
       );
     }
+    const { requireDirectory } = await import('../files/require-directory.ts');
+    for (const basedir of options.basedir) requireDirectory(basedir, 'Cannot look for objects in');
     const filter = parseFilter(options.filter);
     const objects = mergeObjects(args.map((path) => readObjects(loadImage(path), filter)));
     const { findings, unverified } = findMissing(objects, options.basedir, options.verify, output);

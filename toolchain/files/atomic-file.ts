@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { syncPath } from './sync-path.ts';
 
 export interface AtomicFileOptions {
@@ -40,7 +40,12 @@ export class AtomicFile implements Disposable {
       rmSync(this.#temporary, { force: true });
       this.#fd = openSync(this.#temporary, flags, options.mode ?? 0o644);
     } catch (error) {
-      throw explainSysError(error, `Cannot write ${path}`);
+      // What does not exist is not the file that is to be made.
+      const isMissing = errnoOf(error) === 'ENOENT';
+      throw explainSysError(
+        error,
+        `Cannot write ${path}${isMissing ? `: cannot open the directory ${dirname(path)}` : ''}`,
+      );
     }
   }
 

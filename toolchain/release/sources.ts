@@ -2,11 +2,11 @@
  * From a source of the bootset to a tree, its objects on the way into the release's store.
  */
 import { createHash } from 'node:crypto';
-import type { ObjectReference } from '../../runtime/format/object-list.ts';
-import { distinctObjects } from '../../runtime/format/object-list.ts';
+import { distinctObjects, type ObjectReference } from '../../runtime/format/object-list.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
+import { namingFile } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
 import { scanDirectory } from '../image/scan.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
@@ -62,7 +62,7 @@ async function readDumpSource(
   options: ReadSourceOptions,
 ): Promise<SourceTree> {
   const bytes = readInput(image.source.path);
-  const root = parseDump(bytes);
+  const root = namingFile(`Cannot use dump ${image.source.path}`, () => parseDump(bytes));
   const wanted = checkDigests(root, image);
   using store = new ObjectStore(options.store);
   await copyObjects(wanted, image, store, options);
