@@ -4,6 +4,8 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import {
   chmodSync,
   copyFileSync,
+  mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -33,6 +35,7 @@ import { expectCode } from '../support/expect-code.ts';
 import { spkiOf } from '../support/make-certificate.ts';
 import { testManifest, testPolicy } from '../support/manifests.ts';
 import { KEYS, makeChain, testSigner } from '../support/test-pki.ts';
+import { requireRoot } from '../support/tools.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const test = suite('keys');
@@ -82,6 +85,19 @@ test('a file in place of the key directory is refused', () => {
   expectCode(() => initDevKeys(join(file, 'dev'), OPTIONS), 'HOST_NOT_FOUND');
   // Node's recursive mkdir would not return from there.
   expectCode(() => initDevKeys('/proc/absent/dev', OPTIONS), 'HOST_NOT_FOUND');
+});
+
+test('keys that do not fit on the disk leave nothing behind', () => {
+  requireRoot();
+  const full = join(base.path, 'full');
+  mkdirSync(full);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', full]);
+  try {
+    expectCode(() => initDevKeys(join(full, 'dev'), OPTIONS), 'HOST_NO_SPACE');
+    assert.equal(readdirSync(join(full, 'dev')), []);
+  } finally {
+    execFileSync('umount', [full]);
+  }
 });
 
 test('the same keys and dates give the same certificates', () => {

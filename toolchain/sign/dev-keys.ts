@@ -16,7 +16,7 @@ import { COSE_PS256 } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { type Purpose, PURPOSE } from '../../runtime/format/oids.ts';
 import { PSS_SALT_LENGTH } from '../../runtime/format/rsa.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 import { issue, type IssuedKey } from './forge.ts';
@@ -70,6 +70,9 @@ export function initDevKeys(dir: string, options: InitKeysOptions): void {
     const chain = [...keys].reverse().map((key) => pemOfCertificate(key.certificate));
     writeNew(join(dir, CHAIN_FILE), chain.join(''), 0o644);
   } catch (error) {
+    // Some of the keys are of no use, and would be in the way of the next attempt.
+    if (errnoOf(error) !== 'EEXIST')
+      for (const file of files) rmSync(join(dir, file), { force: true });
     throw explainSysError(error, `Cannot write keys in ${dir}`);
   }
 }
@@ -119,7 +122,11 @@ function issueDevelopmentChain(options: InitKeysOptions): readonly IssuedKey[] {
 }
 
 function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    throw explainSysError(error, `Cannot look for ${path}`);
+  }
 }
 
 /** Creates a file that must not exist, so that no link planted there is followed. */
