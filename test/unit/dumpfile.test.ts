@@ -262,6 +262,7 @@ const STRICT_ONLY: readonly (readonly [
     file('/a'),
   ],
   ['a MODE above 16 bits', file('/a', { mode: '1100644' }), 'FORMAT_DUMP_MODE 2:6', file('/a')],
+  ['a MODE of 17 bits', file('/a', { mode: '300644' }), 'FORMAT_DUMP_MODE 2:6', file('/a')],
   ['a device number on a file', file('/a', { rdev: '5' }), 'FORMAT_DUMP_NUMBER 2:19', file('/a')],
   [
     'nanoseconds of a second and more',
@@ -280,6 +281,12 @@ const STRICT_ONLY: readonly (readonly [
     file('/a', { mtime: `${'9'.repeat(30)}.0` }),
     'FORMAT_DUMP_MTIME 2:21',
     file('/a', { mtime: '-1.0' }),
+  ],
+  [
+    'a SIZE above 64 bits on a device',
+    file('/a', { ...device, size: '18446744073709551616' }),
+    'FORMAT_DUMP_SIZE 2:4',
+    file('/a', { ...device, size: '18446744073709551615' }),
   ],
   [
     'a symlink of another size',
@@ -351,6 +358,13 @@ test('what only mkcomposefs accepts, and what it means by it', () => {
     assert.is(verdict(ROOT + text), expected, label);
     assert.is(digestOf(ROOT + text, true), digestOf(ROOT + same, true), label);
   }
+});
+
+test('content that no entry has a use for is still measured by lenient reading', () => {
+  const text = (length: number): string =>
+    ROOT + file('/a', { ...directory, size: String(length), content: 'c'.repeat(length) });
+  assert.is(verdict(text(5000), true), 'accepted');
+  assert.is(verdict(text(5001), true), 'FORMAT_DUMP_CONTENT 2:29');
 });
 
 test('a payload that leads out of the object store is read as mkcomposefs does, or refused', () => {

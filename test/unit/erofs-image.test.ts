@@ -197,6 +197,19 @@ const REFUSED: readonly (readonly [
     'a table behind its block',
     (lab) => lab.dirent('/d/.', 'nameoff', 12 * 300),
   ],
+  [
+    'FORMAT_DIRENT_TABLE',
+    'a directory of four bytes at the very end',
+    (lab) => {
+      const at = IMAGE.length - 64;
+      lab.dirent('/m', 'nid', at / 32);
+      lab.bytes.fill(0, at);
+      lab.set(ErofsInodeCompact, at, 'i_format', 4);
+      lab.set(ErofsInodeCompact, at, 'i_xattr_icount', 5);
+      lab.set(ErofsInodeCompact, at, 'i_mode', 0o40755);
+      lab.set(ErofsInodeCompact, at, 'i_size', 4);
+    },
+  ],
   ['FORMAT_DIRENT_TABLE', 'an empty directory file', (lab) => lab.inode('/d', 'i_size', 4)],
   [
     'FORMAT_DIRENT_NAME',
@@ -213,6 +226,11 @@ const REFUSED: readonly (readonly [
     'FORMAT_DIRENT_NAME',
     'a NUL',
     (lab) => lab.bytes.fill(0, lab.entry('/d/..').nameStart, lab.entry('/d/..').nameEnd),
+  ],
+  [
+    'FORMAT_DIRENT_NAME',
+    'a NUL inside a name before the last',
+    (lab) => lab.bytes.fill(0, lab.entry('/d/..').nameStart + 1, lab.entry('/d/..').nameEnd),
   ],
   [
     'FORMAT_DIRECTORY_SHARED',

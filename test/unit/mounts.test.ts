@@ -312,6 +312,7 @@ const DIGESTS: readonly [
 ][] = [
   [measured(DIGEST), OTHER, 'require', 'kernel-measured'],
   [measured(OTHER), DIGEST, 'require', 'VERIFY_IMAGE_DIGEST'],
+  [measured(`${DIGEST.slice(0, -1)}0`), DIGEST, 'require', 'VERIFY_IMAGE_DIGEST'],
   [measured(OTHER), DIGEST, 'if-supported', 'VERIFY_IMAGE_DIGEST'],
   [measured(OTHER), DIGEST, 'off', 'VERIFY_IMAGE_DIGEST'],
   [measured('ef'.repeat(64), 'sha512'), DIGEST, 'require', 'VERIFY_IMAGE_NO_VERITY'],

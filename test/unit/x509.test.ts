@@ -241,6 +241,11 @@ const RULES: readonly [what: string, code: string, change: () => Change][] = [
   ],
   ['an issuer without key usage', 'VERIFY_CERT_KEY_USAGE_MISSING', () => intermediateWith(1)],
   [
+    'an issuer whose key usage is not critical',
+    'VERIFY_CERT_KEY_USAGE_MISSING',
+    () => intermediateWith(1, PARTS.keyUsage([5], false)),
+  ],
+  [
     'an issuer without keyCertSign',
     'VERIFY_CERT_KEY_USAGE_ISSUER',
     () => intermediateWith(1, PARTS.keyUsage([0])),
@@ -401,6 +406,10 @@ test('validity is asked for separately, and never of the anchor', () => {
   const early = Date.UTC(2025, 0, 1) / 1000;
   expectCode(() => checkValidity(chain({}), early, true), 'VERIFY_CERT_NOT_YET_VALID');
   checkValidity(chain({}), early, false);
+  const { notBefore, notAfter } = chain({}).leaf;
+  for (const moment of [notBefore, notAfter]) checkValidity(chain({}), moment, true);
+  expectCode(() => checkValidity(chain({}), notAfter + 1, true), 'VERIFY_CERT_EXPIRED');
+  expectCode(() => checkValidity(chain({}), notBefore - 1, true), 'VERIFY_CERT_NOT_YET_VALID');
 });
 
 test('every changed byte of a certificate is refused, and only by ColdsealErrors', () => {
