@@ -57,16 +57,22 @@ const MACHINES: Readonly<
 export function qemuArguments(machine: VirtualMachine): string[] {
   const { args, console } = MACHINES[machine.architecture];
   const commandLine = [`console=${console}`, 'quiet', 'panic=-1', machine.commandLine ?? ''];
-  return [
-    ...args,
-    ...['-accel', 'tcg', '-icount', 'shift=0,sleep=off', '-seed', '1'],
-    ...['-m', String(machine.memoryMiB ?? 1024)],
-    ...['-rtc', `base=${machine.date ?? '2026-01-01'},clock=vm`],
-    ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio'],
-    ...['-kernel', machine.kernel, '-initrd', machine.initramfs],
-    ...['-append', commandLine.join(' ').trim()],
-    ...(machine.disks ?? []).flatMap((disk) => ['-drive', driveOption(disk)]),
+  const options: readonly (readonly string[])[] = [
+    ['-accel', 'tcg'],
+    ['-icount', 'shift=0,sleep=off'],
+    ['-seed', '1'],
+    ['-m', String(machine.memoryMiB ?? 1024)],
+    ['-rtc', `base=${machine.date ?? '2026-01-01'},clock=vm`],
+    ['-nodefaults'],
+    ['-nographic'],
+    ['-no-reboot'],
+    ['-serial', 'stdio'],
+    ['-kernel', machine.kernel],
+    ['-initrd', machine.initramfs],
+    ['-append', commandLine.join(' ').trim()],
+    ...(machine.disks ?? []).map((disk) => ['-drive', driveOption(disk)]),
   ];
+  return [...args, ...options.flat()];
 }
 
 /** Boots a machine until it powers off; throws HOST_BOARD_TIMEOUT with the console's end when it does not. */

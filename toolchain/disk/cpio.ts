@@ -109,11 +109,13 @@ function writeEntry(archive: Uint8Array, at: number, entry: CpioEntry, inode: nu
   const fields = [
     inode,
     mode,
-    ...[0, 0], // owner and group
+    0, // owner
+    0, // group
     links,
     0, // time
     data.length,
-    ...[0, 0], // the device that the file came from
+    0, // the device that the file
+    0, // came from
     ...device,
     name.length + 1,
     0, // checksum, which this magic does not use
