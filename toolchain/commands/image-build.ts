@@ -158,7 +158,8 @@ function requireUseful(request: Request): void {
   if ((request.minVersion ?? 0) > (request.maxVersion ?? 1)) {
     throw new ColdsealError(
       'USAGE_OPTION_CONFLICT',
-      `Cannot build version ${request.minVersion} or newer and ${request.maxVersion} or older: expected --min-version up to --max-version`,
+      `Cannot use --min-version ${request.minVersion} with --max-version ${request.maxVersion}: ` +
+        'expected the least to be at most the highest',
     );
   }
   if (request.skipXattrs && request.userXattrs) {

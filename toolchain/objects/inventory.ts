@@ -69,7 +69,8 @@ function notAStore(dir: string, names: readonly ByteString[]): ColdsealError {
     : 'a store is the directory that was given to image build --digest-store';
   return new ColdsealError(
     'USAGE_NOT_A_STORE',
-    `Cannot use ${dir} as an object store: it has ${showBytes(names[0]!)}, expected directories named by two hexadecimal digits`,
+    `Cannot use ${dir} as an object store: it has ${showBytes(names[0]!)}, ` +
+      'expected directories named by two hexadecimal digits',
     { hint },
   );
 }
