@@ -1,9 +1,4 @@
-/**
- * Small helpers over bytes that need neither Node nor a DOM.
- *
- * Numbers that come from 64-bit fields stay `bigint` until `toSafeNumber` has looked at them.
- */
-import { ColdsealError, type ErrorCode } from './errors.ts';
+/** Small helpers over bytes that need neither Node nor a DOM. */
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
@@ -63,16 +58,4 @@ export function allZero(bytes: Uint8Array, from = 0, to = bytes.length): boolean
 /** `value` rounded up to a multiple of `step`. */
 export function alignUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
-}
-
-/** The single way from a 64-bit field to a `number`: refuses what a double cannot hold exactly. */
-export function toSafeNumber(value: bigint, label: string, code: ErrorCode): number {
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) {
-    throw new ColdsealError(
-      code,
-      `Cannot use ${label} ${value}: expected at most ${Number.MAX_SAFE_INTEGER}`,
-    );
-  }
-  return number;
 }

@@ -21,10 +21,10 @@ export interface DenyList {
   readonly epochs: ReadonlyMap<number, number>;
 }
 
-export const DENY_SCHEMA = 1;
+const DENY_SCHEMA = 1;
 /** 512 entries of each kind are 17 KiB: a list that is read in every boot stays small. */
-export const DENY_ENTRIES_MAX = 512;
-export const DENY_BYTES_MAX = 56 * 1024;
+const DENY_ENTRIES_MAX = 512;
+const DENY_BYTES_MAX = 56 * 1024;
 const DOMAINS_MAX = 16;
 
 /** The canonical bytes of a list; entries are sorted. */

@@ -148,7 +148,7 @@ export function openDer(bytes: Uint8Array, tag: number, label: string): DerReade
 }
 
 /** The error for DER that is not what it should be. */
-export function derProblem(label: string, problem: string): ColdsealError {
+function derProblem(label: string, problem: string): ColdsealError {
   return new ColdsealError('FORMAT_DER', `Cannot read ${label}: ${problem}`);
 }
 

@@ -28,13 +28,13 @@ const EXTENDED = ErofsInodeExtended.at;
 
 /** Type bits of a mode. */
 export const MODE_TYPE_MASK = 0o170000;
-export const MODE_SOCKET = 0o140000;
-export const MODE_SYMLINK = 0o120000;
-export const MODE_REGULAR = 0o100000;
-export const MODE_BLOCK = 0o060000;
-export const MODE_DIRECTORY = 0o040000;
+const MODE_SOCKET = 0o140000;
+const MODE_SYMLINK = 0o120000;
+const MODE_REGULAR = 0o100000;
+const MODE_BLOCK = 0o060000;
+const MODE_DIRECTORY = 0o040000;
 export const MODE_CHARACTER = 0o020000;
-export const MODE_FIFO = 0o010000;
+const MODE_FIFO = 0o010000;
 
 /** 2^53, the largest file size, split the way it is stored. */
 const SIZE_HIGH_MAX = FILE_SIZE_MAX / 2 ** 32;

@@ -13,7 +13,7 @@ import { EROFS_SLOT_SIZE, ErofsDirent } from './erofs.ts';
 import { refuse } from './refuse.ts';
 
 /** As deep as a path of PATH_MAX bytes can go. */
-export const DIRECTORY_DEPTH_MAX = 2048;
+const DIRECTORY_DEPTH_MAX = 2048;
 
 const DOT = 0x2e;
 

@@ -15,7 +15,7 @@ export const EROFS_BLOCK_SIZE = 4096;
 /** An inode number (nid) counts these slots from the start of the metadata. */
 export const EROFS_SLOT_SIZE = 32;
 export const EROFS_SUPER_OFFSET = 1024;
-export const EROFS_SUPER_MAGIC = 0xe0f5e1e2;
+const EROFS_SUPER_MAGIC = 0xe0f5e1e2;
 
 export const EROFS_FEATURE_COMPAT_MTIME = 0x2;
 export const EROFS_FEATURE_COMPAT_XATTR_FILTER = 0x4;
@@ -32,7 +32,6 @@ export const EROFS_CHUNK_FORMAT_BLKBITS_MASK = 0x1f;
 export const EROFS_CHUNK_BITS_MAX = 43;
 /** One chunk index entry is a block address; all ones is a hole. */
 export const EROFS_CHUNK_INDEX_SIZE = 4;
-export const EROFS_NULL_ADDR = 0xffffffff;
 
 /** File types of directory entries. */
 export const EROFS_FT_REG_FILE = 1;

@@ -24,10 +24,16 @@ export const VERITY_ALGORITHMS: Readonly<
   sha512: { id: 2, digestSize: 64 },
 };
 
+const NAMES = Object.keys(VERITY_ALGORITHMS) as VerityAlgorithm[];
+
 /** The algorithm whose digests are `digestSize` bytes long, if there is one. */
 export function verityAlgorithmOfDigestSize(digestSize: number): VerityAlgorithm | undefined {
-  if (digestSize === 32) return 'sha256';
-  return digestSize === 64 ? 'sha512' : undefined;
+  return NAMES.find((name) => VERITY_ALGORITHMS[name].digestSize === digestSize);
+}
+
+/** The algorithm with this number, if there is one. */
+export function verityAlgorithmOfId(id: unknown): VerityAlgorithm | undefined {
+  return NAMES.find((name) => VERITY_ALGORITHMS[name].id === id);
 }
 
 /** Takes a file's bytes in order, then gives its fs-verity digest; afterwards it is ready for the next file. */

@@ -6,7 +6,12 @@
  * path of its own.
  */
 import type { CborKey, CborValue } from './cbor.ts';
-import { VERITY_ALGORITHMS, VERITY_BLOCK_SIZE, type VerityAlgorithm } from './fsverity.ts';
+import {
+  VERITY_ALGORITHMS,
+  VERITY_BLOCK_SIZE,
+  type VerityAlgorithm,
+  verityAlgorithmOfId,
+} from './fsverity.ts';
 import { MapShape } from './shape.ts';
 
 /** 1 system, 2 container, 3 configuration. */
@@ -111,7 +116,7 @@ export function decodeImage(value: CborValue, path: string): ImageEntry {
 
 function readDigest(shape: MapShape): ImageDigest {
   const [id, blockSize, value] = shape.array(5, 'digest', 3, (item) => item);
-  const algorithm = id === 1 ? 'sha256' : id === 2 ? 'sha512' : undefined;
+  const algorithm = verityAlgorithmOfId(id);
   if (algorithm === undefined || blockSize !== VERITY_BLOCK_SIZE) {
     throw shape.problem('digest', `is not [1 or 2, ${VERITY_BLOCK_SIZE}, digest]`);
   }

@@ -20,13 +20,13 @@ import { decodeImage, encodeImage, type ImageEntry } from './manifest-image.ts';
 import type { Purpose } from './oids.ts';
 import { MapShape, showValue } from './shape.ts';
 
-export const MANIFEST_SCHEMA = 1;
+const MANIFEST_SCHEMA = 1;
 
 /** What this code can read: raised with each feature of `MANIFEST_FEATURES`. */
 export const RUNTIME_LEVEL = 2;
 
 /** Half of the envelope: the chain and the signature need the rest. */
-export const MANIFEST_BYTES_MAX = 32 * 1024;
+const MANIFEST_BYTES_MAX = 32 * 1024;
 export const IMAGES_MAX = 64;
 export const BOARDS_MAX = 32;
 export const DOMAINS_MAX = 16;
@@ -35,7 +35,7 @@ const CODE = 'FORMAT_MANIFEST_FIELD';
 
 /** The role a manifest is signed in; the leaf certificate must carry the same purpose. */
 export type SignerRole = Extract<Purpose, 1 | 2 | 3 | 4>;
-export const SIGNER_ROLES: readonly SignerRole[] = [1, 2, 3, 4];
+const SIGNER_ROLES: readonly SignerRole[] = [1, 2, 3, 4];
 
 /** Product and board identifiers: printable ASCII without quotes or spaces, such as `fsl,imx8mp-evk`. */
 const IDENTIFIER = { max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._,+:/-]*$/ };
@@ -207,7 +207,7 @@ function manifestMap(manifest: Manifest): Map<CborKey, CborValue> {
 // --- decoding ------------------------------------------------------------------------------------------
 
 /** Schema and min_runtime of canonical bytes; throws FORMAT_CBOR_*, VERIFY_SCHEMA or VERIFY_RUNTIME_TOO_OLD. */
-export function readManifestHead(bytes: Uint8Array, level: number = RUNTIME_LEVEL): CborValue {
+function readManifestHead(bytes: Uint8Array, level: number = RUNTIME_LEVEL): CborValue {
   const value = decodeCanonical(bytes, LIMITS);
   const map: CborMap = value instanceof Map ? (value as CborMap) : new Map();
   const schema = map.get(KEY.SCHEMA);

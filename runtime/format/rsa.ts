@@ -77,7 +77,7 @@ export function verifyRsaSignature(
 }
 
 /** RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.2): exact comparison of the whole block. */
-export function verifyPkcs1(
+function verifyPkcs1(
   key: RsaPublicKey,
   message: Uint8Array,
   signature: Uint8Array,
@@ -99,7 +99,7 @@ export function verifyPkcs1(
 }
 
 /** RSASSA-PSS with SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017 sections 8.1.2 and 9.1.2). */
-export function verifyPss(
+function verifyPss(
   key: RsaPublicKey,
   message: Uint8Array,
   signature: Uint8Array,

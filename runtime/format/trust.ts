@@ -23,10 +23,10 @@ export interface TrustBundle {
   readonly anchors: readonly TrustAnchor[];
 }
 
-export const TRUST_SCHEMA = 1;
+const TRUST_SCHEMA = 1;
 /** A fleet in rotation has two roots, a development board one more. */
-export const TRUST_ANCHORS_MAX = 8;
-export const TRUST_BYTES_MAX = 4096;
+const TRUST_ANCHORS_MAX = 8;
+const TRUST_BYTES_MAX = 4096;
 
 const CODE = 'FORMAT_TRUST_FIELD';
 

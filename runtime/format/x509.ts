@@ -22,7 +22,13 @@ import {
 } from './der.ts';
 import { ColdsealError, type ErrorCode } from './errors.ts';
 import { OID } from './oids.ts';
-import { isAcceptableRsaKey, readRsaSpki } from './rsa.ts';
+import {
+  isAcceptableRsaKey,
+  readRsaSpki,
+  RSA_BITS_MAX,
+  RSA_BITS_MIN,
+  RSA_EXPONENT,
+} from './rsa.ts';
 
 /** Largest certificate: an RSA-8192 one is under 3 KiB. */
 export const CERTIFICATE_BYTES_MAX = 4096;
@@ -226,7 +232,7 @@ function readSerial(tbs: DerReader): Uint8Array {
   if (!positive || serial.length > SERIAL_BYTES_MAX) {
     throw certificateError(
       'VERIFY_CERT_SERIAL',
-      `its serial number is 0x${toHex(serial)}, expected a positive one of at most 20 bytes`,
+      `its serial number is 0x${toHex(serial)}, expected a positive one of at most ${SERIAL_BYTES_MAX} bytes`,
     );
   }
   return serial;
@@ -245,7 +251,7 @@ function spkiPrefix(algorithm: string, keyBytes: number): Uint8Array {
 }
 
 /** The kind of an acceptable key; throws VERIFY_CERT_KEY for a weak or unknown one. */
-export function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number } {
+function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number } {
   const starts = (prefix: Uint8Array, keyBytes: number): boolean =>
     spki.length === prefix.length + keyBytes &&
     equalBytes(spki.subarray(0, prefix.length), prefix) &&
@@ -259,7 +265,7 @@ export function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number }
       rsa === undefined ? 'another kind' : `RSA-${rsa.bits} with exponent ${rsa.exponent}`;
     throw certificateError(
       'VERIFY_CERT_KEY',
-      `its key is ${found}, expected RSA of 3072 to 8192 bits with exponent 65537, P-256, P-384 or Ed25519`,
+      `its key is ${found}, expected RSA of ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits with exponent ${RSA_EXPONENT}, P-256, P-384 or Ed25519`,
     );
   }
   return { keyKind: 'rsa', keyBits: rsa.bits };

@@ -24,7 +24,7 @@ export function assertBytes(actual: Uint8Array, expected: Uint8Array, label = 'b
 }
 
 /** One hexdump row: offset, up to 16 bytes, and their ASCII. */
-export function hexRow(bytes: Uint8Array, start: number): string {
+function hexRow(bytes: Uint8Array, start: number): string {
   const row = [...bytes.subarray(start, start + ROW)];
   const hex = row.map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   const text = row

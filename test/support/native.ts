@@ -3,6 +3,7 @@
  */
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
+import { AT_FDCWD, terminated } from '../../runtime/engines/node/libc.ts';
 
 type Call = (...args: unknown[]) => number;
 
@@ -29,10 +30,6 @@ function native(): Native {
   return loaded;
 }
 
-function terminated(text: string): Buffer {
-  return Buffer.from(`${text}\0`, 'latin1');
-}
-
 function check(result: number, doing: string): void {
   if (result !== 0) throw new Error(`${doing}: errno ${native().errno()}`);
 }
@@ -56,7 +53,6 @@ export function setMtime(path: string, seconds: number, nanoseconds: number): vo
     times.writeBigInt64LE(BigInt(seconds), at);
     times.writeBigInt64LE(BigInt(nanoseconds), at + 8);
   }
-  const AT_FDCWD = -100;
   const AT_SYMLINK_NOFOLLOW = 0x100;
   check(
     native().utimensat(AT_FDCWD, terminated(path), times, AT_SYMLINK_NOFOLLOW),

@@ -4,8 +4,7 @@
  *
  * Source: composefs-rs crates/composefs/src/erofs/writer.rs, as of its version 0.4.
  */
-import { XATTR_METACOPY, XATTR_REDIRECT } from '../../runtime/format/composefs.ts';
-import { ComposefsHeader } from '../../runtime/format/composefs.ts';
+import { ComposefsHeader, XATTR_METACOPY, XATTR_REDIRECT } from '../../runtime/format/composefs.ts';
 import {
   EROFS_BLOCK_SIZE,
   EROFS_SUPER_OFFSET,

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import type { ConfigKind } from '../config/config-file.ts';
 
 /** Board identifiers are file names and go into the manifest. */
-export const BOARD_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+const BOARD_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** Linux needs this for overlayfs to demand fs-verity of its lower files (overlayfs.rst, `verity`). */
 const OVERLAY_VERITY_KERNEL = '6.6';

@@ -97,7 +97,7 @@ function report(error: unknown, control: OutputControl): number {
 /**
  * The global options, read before the rest of the line is, because they decide how a mistake in the rest is reported.
  */
-export function scanSettings(argv: readonly string[]): OutputSettings {
+function scanSettings(argv: readonly string[]): OutputSettings {
   const end = argv.indexOf('--');
   const words = end === -1 ? argv : argv.slice(0, end);
   let color: ColorMode = 'auto';

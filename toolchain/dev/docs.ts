@@ -23,7 +23,7 @@ import { ROOT } from './root.ts';
 const WHOLLY_GENERATED = ['man', 'completions'];
 
 /** Every generated file: path below the repository to text. */
-export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
+async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     version: string;
   };

@@ -59,7 +59,7 @@ export async function fillFormatTables(
 }
 
 /** One record as a table of offset, size, type, name and meaning. */
-export function recordTable(record: DocumentedRecord): string {
+function recordTable(record: DocumentedRecord): string {
   const rows = record.fields.map(({ name, offset, size, type, doc }) => {
     const at = `0x${offset.toString(16).padStart(2, '0')}`;
     return `| ${at} | ${size} | \`${type}\` | \`${name}\` | ${doc.replaceAll('|', '\\|')} |`;

@@ -30,7 +30,7 @@ export function checkImage(bytes: Uint8Array): ImageCheck {
 }
 
 /** Writes the tree of an image in its own version and compares on the way, without a second copy. */
-export function isCanonical(image: ErofsImage): boolean {
+function isCanonical(image: ErofsImage): boolean {
   const { bytes, version } = image;
   const original = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;

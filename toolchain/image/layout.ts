@@ -8,7 +8,6 @@
  */
 import {
   CHUNKS_MAX,
-  ComposefsHeader,
   SHARED_XATTRS_PER_INODE_MAX,
   XATTR_SELINUX,
 } from '../../runtime/format/composefs.ts';
@@ -426,5 +425,3 @@ function placeDataBlocks(columns: InodeColumns, firstDataBlock: number): number 
 export function nidOf(columns: InodeColumns, inode: number): number {
   return columns.position[inode]! / EROFS_SLOT_SIZE;
 }
-
-export const HEADER_SIZE = ComposefsHeader.size;

@@ -10,6 +10,7 @@
  * image (docs/composefs-differences.md).
  */
 import {
+  OverlayMetacopy,
   XATTR_ESCAPED_WHITEOUT,
   XATTR_ESCAPED_WHITEOUTS,
   XATTR_METACOPY,
@@ -26,7 +27,6 @@ import type { ErofsImage, XattrView } from '../../runtime/format/erofs-image.ts'
 import type { ErofsInode } from '../../runtime/format/erofs-inode.ts';
 import { walkImage } from '../../runtime/format/erofs-walk.ts';
 import { fitsCompact, hasData } from '../../runtime/format/inode-rules.ts';
-import { OverlayMetacopy } from '../../runtime/format/composefs.ts';
 import type { ByteString } from './byte-string.ts';
 import { NO_XATTRS, S_IFCHR, S_IFMT, sortXattrs, TreeNode, XattrPool, type Xattr } from './tree.ts';
 

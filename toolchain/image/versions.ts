@@ -1,11 +1,7 @@
 /**
  * Which format versions a build may use, from the two options that mkcomposefs has for it.
  */
-import { COMPOSEFS_VERSION_MAX_WRITTEN } from '../../runtime/format/composefs.ts';
 import { DEFAULT_VERSIONS, type FormatVersions } from './layout.ts';
-
-/** The highest version `--min-version` and `--max-version` take. */
-export const FORMAT_VERSION_MAX = COMPOSEFS_VERSION_MAX_WRITTEN;
 
 /**
  * mkcomposefs's rule: 0 to 1 when neither is given; when one is, the other is 0 and not its default, and then

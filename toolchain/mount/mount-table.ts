@@ -43,7 +43,7 @@ export function readMountTables(): MountEntry[] {
 }
 
 /** Reads a mountinfo file, given as Latin-1. */
-export function parseMountInfo(text: string, prefix = ''): MountEntry[] {
+function parseMountInfo(text: string, prefix = ''): MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const [, , device, , mountPoint] = before.split(' ');

@@ -58,7 +58,7 @@ export interface ReleaseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One image of the set, built. */
+/** A release that has been built and published. */
 export interface BuiltRelease {
   readonly bootset: Bootset;
   readonly manifest: Manifest;
@@ -70,6 +70,7 @@ export interface BuiltRelease {
   readonly timings: Timings;
 }
 
+/** One image of the set, built. */
 export interface BuiltSetImage {
   readonly image: BootsetImage;
   readonly entry: ImageEntry;

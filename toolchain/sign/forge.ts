@@ -35,7 +35,7 @@ export interface IssueRequest {
 }
 
 /** Size of new keys: the smallest that lasts (NIST SP 800-57), the fastest on a small core. */
-export const RSA_KEY_BITS = 3072;
+const RSA_KEY_BITS = 3072;
 
 /** Makes a key (unless given) and its certificate. */
 export function issue(request: IssueRequest): IssuedKey {

@@ -8,6 +8,7 @@ import {
   VERITY_ALGORITHMS,
   VERITY_BLOCK_SIZE,
   type VerityAlgorithm,
+  verityAlgorithmOfId,
 } from '../../format/fsverity.ts';
 import { SysError } from '../../sys-error.ts';
 import type { KernelMeasurement } from '../../sys.ts';
@@ -35,11 +36,11 @@ export function measureVerity(fd: number): KernelMeasurement {
   }
   const id = measureArgument.readUInt16LE(0);
   const size = measureArgument.readUInt16LE(2);
-  for (const algorithm of ['sha256', 'sha512'] as const) {
-    if (VERITY_ALGORITHMS[algorithm].id !== id) continue;
-    return { verity: 'measured', algorithm, digest: measureArgument.toString('hex', 4, 4 + size) };
+  const algorithm = verityAlgorithmOfId(id);
+  if (algorithm === undefined) {
+    throw new SysError('FS_IOC_MEASURE_VERITY', 'EINVAL', `algorithm ${id}`);
   }
-  throw new SysError('FS_IOC_MEASURE_VERITY', 'EINVAL', `algorithm ${id}`);
+  return { verity: 'measured', algorithm, digest: measureArgument.toString('hex', 4, 4 + size) };
 }
 
 /**
