@@ -265,7 +265,8 @@ function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number } {
       rsa === undefined ? 'another kind' : `RSA-${rsa.bits} with exponent ${rsa.exponent}`;
     throw certificateError(
       'VERIFY_CERT_KEY',
-      `its key is ${found}, expected RSA of ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits with exponent ${RSA_EXPONENT}, P-256, P-384 or Ed25519`,
+      `its key is ${found}, expected RSA of ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits ` +
+        `with exponent ${RSA_EXPONENT}, P-256, P-384 or Ed25519`,
     );
   }
   return { keyKind: 'rsa', keyBits: rsa.bits };
