@@ -38,7 +38,6 @@ const PLANNED = new Set([
   'runtime/engines/fuse/',
   'runtime/engines/quickjs/',
   'toolchain/budget/',
-  'toolchain/disk/',
 ]);
 const MADE = new Set(['keys/dev', 'keys/dev/', 'keys/trust/']);
 
