@@ -158,7 +158,7 @@ function many(map: Tree, counts: { boards: number; images: number; domains: numb
   );
   map.set(
     11,
-    Array.from({ length: images }, (_, i) => new Map(first!).set(2, `n${i + 10}`)),
+    Array.from({ length: images }, (_, i) => new Map(first).set(2, `n${i + 10}`)),
   );
   map.set(6, new Map(Array.from({ length: domains }, (_, i) => [i, 1])));
 }
