@@ -19,7 +19,7 @@ import {
   type PackedJobs,
 } from './hash-job.ts';
 import type { HashAnswer, HashWorkerData } from './hash-worker.ts';
-import { ObjectStore, type StoreSummary } from './store.ts';
+import { ObjectStore, removeStaged, type StoreSummary } from './store.ts';
 
 export interface HashPoolOptions extends HashWorkerData {
   readonly threads: number;
@@ -41,6 +41,8 @@ const QUEUE_MAX = 64;
 /** What a job came to: the content of a small file, or the raw digest of a larger one. */
 export type OnHashResult = (index: number, result: Uint8Array) => void;
 
+let poolCount = 0;
+
 interface Batch {
   readonly first: number;
   readonly jobs: PackedJobs;
@@ -51,6 +53,7 @@ export class HashPool {
   readonly #options: HashPoolOptions;
   readonly #onResult: OnHashResult;
   readonly #workers: PooledWorker[] = [];
+  readonly #stagingTag = `${process.pid}-${poolCount++}-`;
   readonly #queue: Batch[] = [];
   #open = new JobPacker(BATCH_FILES);
   #added = 0;
@@ -102,8 +105,11 @@ export class HashPool {
 
   /** Ends all workers, whatever they do. */
   async stop(): Promise<void> {
+    if (this.#workers.length === 0) return;
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
     this.#workers.length = 0;
+    // A worker that was ended in the middle could not remove what it had copied so far.
+    if (this.#options.store !== undefined) removeStaged(this.#options.store, this.#stagingTag);
   }
 
   #closeBatch(): void {
@@ -121,7 +127,8 @@ export class HashPool {
   #startWorkers(): void {
     for (let i = 0; i < this.#options.threads; i++) {
       const { algorithm, inlineMax, store, verifyExisting } = this.#options;
-      const data: HashWorkerData = { algorithm, inlineMax, store, verifyExisting };
+      const stagingTag = this.#stagingTag;
+      const data: HashWorkerData = { algorithm, inlineMax, store, verifyExisting, stagingTag };
       const worker = new PooledWorker(data, {
         answered: (batch, results) => this.#answered(batch, results),
         failed: (error) => this.#failed(error),

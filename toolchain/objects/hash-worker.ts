@@ -9,6 +9,7 @@ import { ObjectStore, type StoreSummary } from './store.ts';
 export interface HashWorkerData extends HashSettings {
   readonly store: string | undefined;
   readonly verifyExisting: boolean;
+  readonly stagingTag?: string | undefined;
 }
 
 export type HashAnswer =
@@ -22,10 +23,7 @@ export type HashAnswer =
     };
 
 const settings = workerData as HashWorkerData;
-const store =
-  settings.store === undefined
-    ? undefined
-    : new ObjectStore(settings.store, { verifyExisting: settings.verifyExisting });
+const store = settings.store === undefined ? undefined : new ObjectStore(settings.store, settings);
 
 /** Results one after the other: each is as long as its file if inlined, else as long as a digest. */
 function runBatch(batch: PackedJobs): HashAnswer {

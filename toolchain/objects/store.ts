@@ -14,6 +14,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   mkdirSync,
   mkdtempSync,
@@ -55,6 +56,8 @@ export interface ObjectSource {
 export interface StoreOptions {
   /** Measure the content of objects that are there already, not only their size. */
   readonly verifyExisting?: boolean;
+  /** Marks this writer's staging directory, so that whoever ends the writer can remove it. */
+  readonly stagingTag?: string | undefined;
   /** The kernel's fs-verity; tests hand in their own. */
   readonly verity?: SysVerity;
 }
@@ -93,6 +96,7 @@ export class ObjectStore implements Disposable {
   };
   readonly #lock: StoreLock;
   readonly #verifyExisting: boolean;
+  readonly #stagingTag: string;
   readonly #verity: SysVerity;
   readonly #copier = new FileCopier();
   readonly #fanOut: Set<string>;
@@ -109,6 +113,7 @@ export class ObjectStore implements Disposable {
   constructor(dir: string, options: StoreOptions = {}) {
     this.dir = dir;
     this.#verifyExisting = options.verifyExisting ?? false;
+    this.#stagingTag = options.stagingTag ?? '';
     this.#verity = options.verity ?? { measureVerity, enableVerity };
     try {
       makeDirectories(dir);
@@ -244,7 +249,7 @@ export class ObjectStore implements Disposable {
     const before = fstatFast(fd);
     if (before.size !== size || (stamp !== undefined && !sameStamp(stamp, before)))
       throw changed(name);
-    this.#staging ??= mkdtempSync(`${this.dir}/${STAGING_PREFIX}`);
+    this.#staging ??= mkdtempSync(`${this.dir}/${STAGING_PREFIX}${this.#stagingTag}`);
     const staged = `${this.#staging}/${this.#nextName++}`;
     try {
       const { method, copied } = this.#writeStaged(staged, { fd, ...before });
@@ -354,4 +359,13 @@ function changed(name: string): ColdsealError {
     `Cannot copy ${name}: it changed after its digest was computed, expected the same file`,
     { hint: 'build from a tree that nothing writes to, such as a snapshot' },
   );
+}
+
+/** Removes what ended writers with this tag had staged. */
+export function removeStaged(dir: string, stagingTag: string): void {
+  const prefix = `${STAGING_PREFIX}${stagingTag}`;
+  const names = existsSync(dir) ? readdirSync(dir) : [];
+  for (const name of names) {
+    if (name.startsWith(prefix)) rmSync(`${dir}/${name}`, { recursive: true, force: true });
+  }
 }
