@@ -115,7 +115,16 @@ function makeStoreDisk(dir: string): string {
   const path = join(dir, 'store.img');
   writeFileSync(path, '');
   truncateSync(path, 64 * 1024 * 1024);
-  runTool(requireTool('mke2fs', 'e2fsprogs'), ['-q', '-t', 'ext4', '-b', '4096', '-O', 'verity', path]);
+  runTool(requireTool('mke2fs', 'e2fsprogs'), [
+    '-q',
+    '-t',
+    'ext4',
+    '-b',
+    '4096',
+    '-O',
+    'verity',
+    path,
+  ]);
   return path;
 }
 

@@ -274,7 +274,10 @@ test('store verify repairs objects that fs-verity does not let read', () => {
     ['disk', 'other', 'sealed'].map(pathOf).sort(),
   );
   assert.ok(damaged.every(({ repairedFrom }) => repairedFrom === '/store/again'));
-  assert.match(damaged.find(({ path }) => path === pathOf('disk'))!.problem, /Cannot read .*input\/output error/);
+  assert.match(
+    damaged.find(({ path }) => path === pathOf('disk'))!.problem,
+    /Cannot read .*input\/output error/,
+  );
 });
 
 test('verify reads the objects, though the kernel still has their digests', () => {
