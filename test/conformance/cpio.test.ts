@@ -2,28 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  cpioArchive,
-  cpioCharacterDevice,
-  cpioDirectory,
-  type CpioEntry,
-  cpioFile,
-  cpioSymlink,
-} from '../../toolchain/disk/cpio.ts';
+import { cpioArchive } from '../../toolchain/disk/cpio.ts';
 import { requireTool } from '../support/tools.ts';
+import { ENTRIES } from '../support/cpio-entries.ts';
 
 const test = suite('cpio as an outside judge');
-
-const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
-
-const ENTRIES: readonly CpioEntry[] = [
-  cpioFile('init', ascii('#!/bin/sh\n'), 0o755),
-  cpioSymlink('bin/sh', 'busybox'),
-  cpioCharacterDevice('dev/console', [5, 1]),
-  cpioDirectory('dev'),
-  cpioDirectory('bin'),
-  cpioFile('bin/\xff name', ascii('')),
-];
 
 test('cpio lists what was put in', () => {
   const cpio = requireTool('cpio', 'cpio');

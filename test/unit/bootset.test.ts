@@ -5,7 +5,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { MOUNT_FLAG } from '../../runtime/format/manifest-image.ts';
 import { editDistance, nearestWord } from '../../toolchain/config/nearest.ts';
 import { loadBootset } from '../../toolchain/release/bootset.ts';
-import { parseTime } from '../../toolchain/release/bootset-schema.ts';
+import { parseTime } from '../../toolchain/config/utc-time.ts';
 import { bootsetLab, LAB_BOOTSET } from '../support/bootset-lab.ts';
 
 const test = suite('bootset');

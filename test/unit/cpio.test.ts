@@ -1,27 +1,10 @@
 /** The initramfs archive: its bytes, and what it refuses. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  cpioArchive,
-  cpioCharacterDevice,
-  cpioDirectory,
-  type CpioEntry,
-  cpioFile,
-  cpioSymlink,
-} from '../../toolchain/disk/cpio.ts';
+import { cpioArchive, cpioDirectory, type CpioEntry, cpioFile } from '../../toolchain/disk/cpio.ts';
+import { ascii, ENTRIES } from '../support/cpio-entries.ts';
 
 const test = suite('cpio');
-
-const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
-
-const ENTRIES: readonly CpioEntry[] = [
-  cpioFile('init', ascii('#!/bin/sh\n'), 0o755),
-  cpioSymlink('bin/sh', 'busybox'),
-  cpioCharacterDevice('dev/console', [5, 1]),
-  cpioDirectory('dev'),
-  cpioDirectory('bin'),
-  cpioFile('bin/\xff name', ascii('')),
-];
 
 test('every field is where the kernel looks for it', () => {
   const archive = Buffer.from(cpioArchive([cpioFile('ab', ascii('hello'), 0o644)]));

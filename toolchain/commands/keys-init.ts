@@ -1,6 +1,7 @@
 /** `coldseal keys init`: the development PKI. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
+import { parseTime } from '../config/utc-time.ts';
 
 export const keysInit = defineCommand({
   name: 'keys init',
@@ -32,7 +33,7 @@ Prints the root's pin (SHA-256 of its public key), which is what devices trust.`
     const { showKeys } = await import('../sign/show-keys.ts');
     const dir = args[0] ?? DEV_KEYS_DIR;
     initDevKeys(dir, {
-      notBefore: options.notBefore === undefined ? thisMinute() : parseTime(options.notBefore),
+      notBefore: options.notBefore === undefined ? thisMinute() : notBeforeTime(options.notBefore),
       leafDays: options.days ?? DEV_LEAF_DAYS,
       organization: checkOrganization(options.organization ?? 'coldseal development'),
       force: options.force,
@@ -62,15 +63,11 @@ function thisMinute(): number {
   return Math.floor(Date.now() / 60_000) * 60;
 }
 
-function parseTime(text: string): number {
-  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
-  // Date.parse takes 30 February for 2 March.
-  const isADay = ms >= 0 && new Date(ms).toISOString() === text.replace('Z', '.000Z');
-  if (!isADay) {
-    throw new ColdsealError(
-      'USAGE_BAD_VALUE',
-      `Cannot use --not-before ${text}: expected a time such as 2026-01-01T00:00:00Z`,
-    );
-  }
-  return ms / 1000;
+function notBeforeTime(text: string): number {
+  const seconds = parseTime(text);
+  if (seconds !== undefined) return seconds;
+  throw new ColdsealError(
+    'USAGE_BAD_VALUE',
+    `Cannot use --not-before ${text}: expected a time such as 2026-01-01T00:00:00Z`,
+  );
 }

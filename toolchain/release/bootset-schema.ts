@@ -10,6 +10,7 @@ import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
 import { IMAGE_NAME } from '../../runtime/format/manifest-image.ts';
 import { BOARDS_MAX, DOMAINS_MAX, IMAGES_MAX } from '../../runtime/format/manifest.ts';
 import type { ConfigKind } from '../config/config-file.ts';
+import { parseTime } from '../config/utc-time.ts';
 
 /** The bounds of the manifest (runtime/format/manifest.ts): what is wrong there is told here, with its path. */
 const product = z
@@ -30,15 +31,6 @@ const path = z.string().min(1);
 const time = z.string().refine((text) => parseTime(text) !== undefined, {
   message: 'is not a time in UTC, expected one such as 2026-01-31T00:00:00Z',
 });
-
-/** Seconds since 1970 of `2026-01-31T00:00:00Z`; undefined when it is no such time. */
-export function parseTime(text: string): number | undefined {
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text)) return undefined;
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms) || ms < 0) return undefined;
-  // Date.parse takes 31 February for a day in March.
-  return new Date(ms).toISOString() === text.replace('Z', '.000Z') ? ms / 1000 : undefined;
-}
 
 const source = z
   .strictObject({

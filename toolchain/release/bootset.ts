@@ -20,15 +20,11 @@ import { PURPOSE } from '../../runtime/format/oids.ts';
 import { loadBoard } from '../board/load.ts';
 import type { Board } from '../board/schema.ts';
 import { type ConfigFile, readConfig } from '../config/config-file.ts';
+import { parseTime } from '../config/utc-time.ts';
 import type { ConfigPath, ConfigProblem } from '../config/explain-issue.ts';
 import type { FormatVersions } from '../image/layout.ts';
 import { formatVersions } from '../image/versions.ts';
-import {
-  BOOTSET_CONFIG,
-  type BootsetSettings,
-  type ImageSettings,
-  parseTime,
-} from './bootset-schema.ts';
+import { BOOTSET_CONFIG, type BootsetSettings, type ImageSettings } from './bootset-schema.ts';
 
 export interface BootsetSource {
   readonly kind: 'directory' | 'dump';
