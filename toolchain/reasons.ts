@@ -91,4 +91,5 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   VERIFY_OBJECT_SIZE: 'an object has another size than its image says',
   VERIFY_OBJECT_UNDIGESTED:
     'an image refers to an object without a digest, so nothing could check it',
+  VERIFY_SECOND_READER: 'a second CBOR reader understands signed bytes differently',
 };

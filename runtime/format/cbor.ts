@@ -1,17 +1,16 @@
 /**
- * Deterministic CBOR (RFC 8949 section 4.2.1), the only door to cbor-x.
+ * Deterministic CBOR (RFC 8949 section 4.2.1): what is accepted has exactly one encoding.
  *
- * cbor-x is a convenience codec: it accepts duplicate keys, unsorted keys, over-long integers, invalid UTF-8
- * and active tags. So `decodeCanonical` (1) copies the input, because decoded byte strings are views of it;
- * (2) walks the bytes with its own scanner, which bounds depth, items and lengths and refuses tags, floats
- * and indefinite lengths before cbor-x sees anything; (3) decodes; (4) encodes the result again with the
- * encoder below and refuses any difference. What is accepted has exactly one encoding.
+ * `decodeCanonical` (1) copies the input; (2) reads it in one pass that bounds depth, items and lengths before it
+ * allocates, and refuses tags, floats, indefinite lengths and everything else outside the profile; (3) encodes
+ * the result again with the encoder below and refuses any difference, which catches duplicate and unsorted keys and
+ * over-long integers at once. On the host cbor-x reads every signed object a second time, as a judge
+ * (toolchain/sign/second-reader.ts); it would be a quarter of the device bundle (docs/decisions/0031).
  */
-import { Decoder } from 'cbor-x/decode-no-eval';
 import { compareBytes, equalBytes } from './bytes.ts';
 import { concatBytes } from './concat.ts';
 import { ColdsealError } from './errors.ts';
-import { encodeUtf8, isUtf8 } from './utf8.ts';
+import { decodeUtf8, encodeUtf8 } from './utf8.ts';
 
 export type CborKey = number | bigint | string;
 
@@ -44,15 +43,6 @@ const FALSE = 0xf4;
 const TRUE = 0xf5;
 const NULL = 0xf6;
 
-/** The decoder keeps its state in module variables, so one instance serves all. `mapsAsObjects: false`
- *  keeps `1` and `"1"` apart and makes `__proto__` an ordinary key. */
-const decoder = new Decoder({
-  useRecords: false,
-  mapsAsObjects: false,
-  variableMapSize: true,
-  tagUint8Array: false,
-});
-
 /** Decodes bytes that must be the canonical encoding of one value; throws FORMAT_CBOR_*. */
 export function decodeCanonical(bytes: Uint8Array, limits: CborLimits): CborValue {
   if (bytes.length > limits.maxBytes) {
@@ -62,8 +52,7 @@ export function decodeCanonical(bytes: Uint8Array, limits: CborLimits): CborValu
     );
   }
   const copy = Uint8Array.from(bytes);
-  scanAll(copy, limits);
-  const value = normalise(decodeScanned(copy));
+  const value = readWhole({ bytes: copy, limits, at: 0, items: 0 });
   const again = encodeCanonical(value);
   if (!equalBytes(again, copy)) {
     throw new ColdsealError(
@@ -75,130 +64,124 @@ export function decodeCanonical(bytes: Uint8Array, limits: CborLimits): CborValu
   return value;
 }
 
-function decodeScanned(bytes: Uint8Array): unknown {
-  try {
-    return decoder.decode(bytes) as unknown;
-  } catch (cause) {
-    // The scanner accepted it, so this is a disagreement between two readers: refuse, never guess.
-    throw new ColdsealError('FORMAT_CBOR_STRUCTURE', 'Cannot decode CBOR: the decoder refused it', {
-      cause,
-    });
-  }
-}
-
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
   let at = 0;
   while (at < a.length && at < b.length && a[at] === b[at]) at++;
   return at;
 }
 
-/** Safe integers become numbers, byte strings get their own memory; anything unexpected is refused. */
-function normalise(value: unknown): CborValue {
-  if (typeof value === 'bigint') {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
-  if (value instanceof Uint8Array) return Uint8Array.from(value);
-  if (Array.isArray(value)) return value.map(normalise);
-  if (value instanceof Map) {
-    const map = new Map<CborKey, CborValue>();
-    for (const [key, item] of value) map.set(normalise(key) as CborKey, normalise(item));
-    return map;
-  }
-  throw new ColdsealError('FORMAT_CBOR_TYPE', `Cannot decode CBOR: unexpected ${typeof value}`);
-}
+// --- the reader ----------------------------------------------------------------------------------------
 
-// --- the scanner ---------------------------------------------------------------------------------------
-
-interface Scan {
+interface Reader {
   readonly bytes: Uint8Array;
   readonly limits: CborLimits;
   at: number;
   items: number;
 }
 
-function scanAll(bytes: Uint8Array, limits: CborLimits): void {
-  const scan: Scan = { bytes, limits, at: 0, items: 0 };
-  scanValue(scan, 0);
-  if (scan.at !== bytes.length) {
-    throw structure(scan.at, `${bytes.length - scan.at} bytes follow the value, expected none`);
-  }
+function readWhole(reader: Reader): CborValue {
+  const value = readValue(reader, 0);
+  const left = reader.bytes.length - reader.at;
+  if (left !== 0) throw structure(reader.at, `${left} bytes follow the value, expected none`);
+  return value;
 }
 
-function scanValue(scan: Scan, depth: number): void {
-  const start = scan.at;
-  if (++scan.items > scan.limits.maxItems) {
+function readValue(reader: Reader, depth: number): CborValue {
+  const start = reader.at;
+  if (++reader.items > reader.limits.maxItems) {
     throw new ColdsealError(
       'FORMAT_CBOR_TOO_LARGE',
-      `Cannot decode CBOR at byte ${start}: expected at most ${scan.limits.maxItems} items`,
+      `Cannot decode CBOR at byte ${start}: expected at most ${reader.limits.maxItems} items`,
     );
   }
-  const first = scan.bytes[scan.at];
+  const first = reader.bytes[start];
   if (first === undefined) throw structure(start, 'the bytes end where a value was expected');
   const major = first >> 5;
   if (major === TAG) throw unsupported(start, 'a tag');
   if (major > TAG) {
-    if (first !== FALSE && first !== TRUE && first !== NULL) {
+    reader.at++;
+    if (first === NULL) return null;
+    if (first !== FALSE && first !== TRUE)
       throw unsupported(start, 'a float or an unassigned simple value');
-    }
-    scan.at++;
-    return;
+    return first === TRUE;
   }
-  const argument = scanArgument(scan, start, first & 0x1f);
-  if (major === BYTES || major === TEXT) scanString(scan, start, argument, major === TEXT);
-  else if (major === ARRAY || major === MAP) scanItems(scan, start, argument, depth, major === MAP);
+  const argument = readArgument(reader, start, first & 0x1f);
+  if (major === UNSIGNED) return argument;
+  if (major === NEGATIVE) return asInteger(-1n - BigInt(argument));
+  if (major === BYTES) return readString(reader, start, argument);
+  if (major === TEXT) return readText(reader, start, argument);
+  checkItems(reader, start, argument, depth, major === MAP ? 2 : 1);
+  return major === MAP
+    ? readMap(reader, argument as number, depth)
+    : Array.from({ length: argument as number }, () => readValue(reader, depth + 1));
 }
 
-/** Reads the argument after the initial byte. Values above 2^53 come back as Infinity: never a length. */
-function scanArgument(scan: Scan, start: number, info: number): number {
-  scan.at++;
+/** What a double holds exactly is a number, everything else a bigint. */
+function asInteger(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/** Reads the argument after the initial byte. */
+function readArgument(reader: Reader, start: number, info: number): number | bigint {
+  reader.at++;
   if (info < 24) return info;
   if (info > 27) throw unsupported(start, 'an indefinite length or a reserved form');
   const size = 1 << (info - 24);
-  if (scan.at + size > scan.bytes.length) throw structure(start, 'the bytes end inside an integer');
-  let value = 0;
-  for (let i = 0; i < size; i++) value = value * 256 + scan.bytes[scan.at++]!;
-  return Number.isSafeInteger(value) ? value : Number.POSITIVE_INFINITY;
+  if (reader.at + size > reader.bytes.length)
+    throw structure(start, 'the bytes end inside an integer');
+  let value = 0n;
+  for (let i = 0; i < size; i++) value = value * 256n + BigInt(reader.bytes[reader.at++]!);
+  return asInteger(value);
 }
 
-function scanString(scan: Scan, start: number, length: number, isText: boolean): void {
-  const left = scan.bytes.length - scan.at;
+function readString(reader: Reader, start: number, length: number | bigint): Uint8Array {
+  const left = reader.bytes.length - reader.at;
   if (length > left) throw structure(start, `a string of ${length} bytes, ${left} are left`);
-  if (isText && !isUtf8(scan.bytes, scan.at, scan.at + length)) {
-    throw new ColdsealError(
-      'FORMAT_CBOR_UTF8',
-      `Cannot decode CBOR text at byte ${start}: not UTF-8`,
-    );
-  }
-  scan.at += length;
+  const from = reader.at;
+  reader.at += Number(length);
+  return reader.bytes.slice(from, reader.at);
 }
 
-function scanItems(scan: Scan, start: number, count: number, depth: number, isMap: boolean): void {
-  if (depth >= scan.limits.maxDepth) {
+function readText(reader: Reader, start: number, length: number | bigint): string {
+  const text = decodeUtf8(readString(reader, start, length));
+  if (text !== undefined) return text;
+  throw new ColdsealError(
+    'FORMAT_CBOR_UTF8',
+    `Cannot decode CBOR text at byte ${start}: not UTF-8`,
+  );
+}
+
+/** Each item takes at least one byte, so a count above what is left is a lie: refused before the loop. */
+function checkItems(
+  reader: Reader,
+  start: number,
+  count: number | bigint,
+  depth: number,
+  itemsEach: number,
+): void {
+  if (depth >= reader.limits.maxDepth) {
     throw new ColdsealError(
       'FORMAT_CBOR_DEPTH',
-      `Cannot decode CBOR at byte ${start}: expected at most ${scan.limits.maxDepth} nested levels`,
+      `Cannot decode CBOR at byte ${start}: expected at most ${reader.limits.maxDepth} nested levels`,
     );
   }
-  // Each item takes at least one byte, so a count above what is left is a lie: refused before the loop.
-  const left = scan.bytes.length - scan.at;
-  if (count * (isMap ? 2 : 1) > left)
+  const left = reader.bytes.length - reader.at;
+  if (Number(count) * itemsEach > left)
     throw structure(start, `${count} items, ${left} bytes are left`);
-  for (let i = 0; i < count; i++) {
-    if (isMap) scanKey(scan, depth + 1);
-    scanValue(scan, depth + 1);
-  }
 }
 
 /** Keys are integers or text: a byte string or an array as a key has no equality in a JavaScript Map. */
-function scanKey(scan: Scan, depth: number): void {
-  const major = (scan.bytes[scan.at] ?? 0) >> 5;
-  if (major !== UNSIGNED && major !== NEGATIVE && major !== TEXT) {
-    throw unsupported(scan.at, 'a map key that is neither an integer nor text');
+function readMap(reader: Reader, count: number, depth: number): CborMap {
+  const map = new Map<CborKey, CborValue>();
+  for (let i = 0; i < count; i++) {
+    const major = (reader.bytes[reader.at] ?? 0) >> 5;
+    if (major !== UNSIGNED && major !== NEGATIVE && major !== TEXT) {
+      throw unsupported(reader.at, 'a map key that is neither an integer nor text');
+    }
+    map.set(readValue(reader, depth + 1) as CborKey, readValue(reader, depth + 1));
   }
-  scanValue(scan, depth);
+  return map;
 }
 
 function structure(at: number, problem: string): ColdsealError {

@@ -25,15 +25,18 @@ export function encodeUtf8(text: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** Whether the bytes from `from` to `to` are well-formed UTF-8 (Unicode 15, table 3-7). */
-export function isUtf8(bytes: Uint8Array, from = 0, to: number = bytes.length): boolean {
-  let at = from;
-  while (at < to) {
-    const length = sequenceLength(bytes, at, to);
-    if (length === 0) return false;
+/** The text of well-formed bytes (Unicode 15, table 3-7); undefined when they are not. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  let text = '';
+  for (let at = 0; at < bytes.length;) {
+    const length = sequenceLength(bytes, at, bytes.length);
+    if (length === 0) return undefined;
+    let point = length === 1 ? bytes[at]! : bytes[at]! & (0x7f >> length);
+    for (let i = 1; i < length; i++) point = (point << 6) | (bytes[at + i]! & 0x3f);
+    text += String.fromCodePoint(point);
     at += length;
   }
-  return true;
+  return text;
 }
 
 /** Length of the well-formed sequence at `at`, or 0. */

@@ -4,7 +4,8 @@ import * as assert from 'uvu/assert';
 import * as fc from 'fast-check';
 import { fromHex, toHex } from '../../runtime/format/bytes.ts';
 import { type CborValue, decodeCanonical, encodeCanonical } from '../../runtime/format/cbor.ts';
-import { encodeUtf8, isUtf8 } from '../../runtime/format/utf8.ts';
+import { decodeUtf8, encodeUtf8 } from '../../runtime/format/utf8.ts';
+import { agreeWithSecondReader } from '../../toolchain/sign/second-reader.ts';
 import { codeOf, expectCode } from '../support/expect-code.ts';
 
 const test = suite('cbor');
@@ -177,12 +178,13 @@ test('the encoder refuses what has no encoding', () => {
 test('UTF-8 agrees with the platform', () => {
   for (const text of ['', 'aé水𐅑\u{10ffff}\u0000', '\ud7ff\ue000']) {
     assert.equal(encodeUtf8(text), new Uint8Array(Buffer.from(text)));
-    assert.ok(isUtf8(encodeUtf8(text)));
+    assert.is(decodeUtf8(encodeUtf8(text)), text);
   }
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 8 }), (bytes) => {
-      const back = new Uint8Array(Buffer.from(Buffer.from(bytes).toString('utf8')));
-      return isUtf8(bytes) === (Buffer.compare(back, bytes) === 0);
+      const text = Buffer.from(bytes).toString('utf8');
+      const isWellFormed = Buffer.compare(Buffer.from(text), bytes) === 0;
+      return decodeUtf8(bytes) === (isWellFormed ? text : undefined);
     }),
     { seed: 1, numRuns: 2000 },
   );
@@ -218,6 +220,20 @@ test('decode after encode is the same value, and the same bytes again', () => {
     }),
     { seed: 2, numRuns: 500 },
   );
+});
+
+test('cbor-x, the second reader, agrees on every value and on the RFC', () => {
+  for (const [hex] of VECTORS) agreeWithSecondReader(fromHex(hex)!, hex);
+  fc.assert(
+    fc.property(anyValue, (value) => agreeWithSecondReader(encodeCanonical(value), 'a value')),
+    { seed: 4, numRuns: 500 },
+  );
+});
+
+test('the second reader refuses what only one of the two reads', () => {
+  for (const hex of ['', 'a20102180103', 'c249010000000000000000', 'd9dfff8301020304', '1817']) {
+    expectCode(() => agreeWithSecondReader(fromHex(hex)!, hex), 'VERIFY_SECOND_READER', hex);
+  }
 });
 
 test('any bytes give a value that encodes to them, or a ColdsealError', () => {

@@ -49,7 +49,7 @@ test('runtime imports nothing of toolchain, and node:* and packages only in the 
     return importsOf(text)
       .filter(({ from }) => {
         if (from.startsWith('.')) return /(^|\/)(toolchain|test)\//.test(from);
-        return !isEngine && !(path === 'runtime/format/cbor.ts' && from.startsWith('cbor-x'));
+        return !isEngine;
       })
       .map(({ from, line }) => `${path}:${line}: ${from}`);
   });

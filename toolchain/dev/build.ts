@@ -138,24 +138,16 @@ function startSize(metafile: Metafile): number {
   return visit(entry ?? '');
 }
 
-/** The device runs `runtime/` and the cbor-x decoder, and nothing else may slip in. */
+/** The device runs `runtime/`, and nothing else may slip in. */
 export function checkRuntimeInputs(metafile: Pick<Metafile, 'inputs' | 'outputs'>): void {
-  const isAllowed = (path: string): boolean =>
-    path.startsWith('runtime/') || path === 'node_modules/cbor-x/decode.js' || isDecoderEntry(path);
-  const strangers = Object.keys(metafile.inputs).filter((path) => !isAllowed(path));
+  const strangers = Object.keys(metafile.inputs).filter((path) => !path.startsWith('runtime/'));
   const outside = Object.values(metafile.outputs)
     .flatMap((output) => output.imports)
     .filter((item) => item.external === true)
     .map((item) => item.path);
   if (strangers.length + outside.length === 0) return;
   const names = [...strangers, ...outside].sort().join(', ');
-  throw new Error(
-    `dist/runtime.js contains ${names}: expected only runtime/ and the cbor-x decoder`,
-  );
-}
-
-function isDecoderEntry(path: string): boolean {
-  return /^node_modules\/cbor-x\/(decode-no-eval|dist\/decode-no-eval)\.(c?js)$/.test(path);
+  throw new Error(`dist/runtime.js contains ${names}: expected only runtime/`);
 }
 
 /** Refuses what is over its budget. */

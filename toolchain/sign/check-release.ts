@@ -12,7 +12,7 @@ import { ENVELOPE_BYTES_MAX } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
 import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
-import type { Manifest } from '../../runtime/format/manifest.ts';
+import { encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
 import {
   distinctObjects,
   type ObjectReference,
@@ -29,6 +29,7 @@ import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
 import { hashFunction, readDigest } from '../objects/verity.ts';
 import { readWhole, RELEASE_FILES, withFile } from './release-files.ts';
+import { agreeWithSecondReader } from './second-reader.ts';
 
 /** One object of an image, as the image reader lists it. */
 export interface ListedObject {
@@ -64,6 +65,7 @@ export async function checkRelease(
   const objects = { count: 0, bytes: 0 };
   if (!verdict.ok) return { verdict, objects };
   try {
+    agreeWithSecondReader(encodeManifest(verdict.manifest!), 'the manifest');
     const list = listObjects(verdict.manifest!, images, options);
     checkNothingElse(dir, verdict.manifest!, list);
     await checkObjects(dir, list, options, objects);

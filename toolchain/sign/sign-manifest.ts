@@ -8,6 +8,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { decodeManifest, encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
 import { PURPOSE, purposeName } from '../../runtime/format/oids.ts';
 import { type EnvelopePlan, planEnvelope, signEnvelope } from './sign-envelope.ts';
+import { agreeWithSecondReader } from './second-reader.ts';
 import type { Signer, SignerDescription } from './signer.ts';
 
 export interface SignOptions {
@@ -45,6 +46,7 @@ export function exportTbs(
 function manifestPayload(manifest: Manifest): Uint8Array {
   const payload = encodeManifest(manifest);
   decodeManifest(payload);
+  agreeWithSecondReader(payload, 'the manifest');
   return payload;
 }
 
