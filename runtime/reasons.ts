@@ -58,6 +58,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_NID_RANGE: 'an entry refers to an inode outside the image',
   FORMAT_NOT_AN_IMAGE: 'a file does not begin with the composefs header',
   FORMAT_OBJECT_LIST: 'an object is listed with two different sizes',
+  FORMAT_POLICY_FIELD:
+    'a field of the device policy is missing, unknown, out of bounds or contradicts another',
   FORMAT_RECORD_FIELD: 'a constant or reserved field of a record has another value',
   FORMAT_RECORD_TRUNCATED: 'a record reaches past the end of the bytes',
   FORMAT_REDIRECT: "a file's redirect attribute is not a plain path below the object store",
