@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { boardIds, loadBoard, shippedBoards } from '../../toolchain/board/load.ts';
-import { isOlder } from '../../toolchain/board/schema.ts';
+import { isOlder } from '../../toolchain/board/kernel-version.ts';
 import { expectCode } from '../support/expect-code.ts';
 import { bootsetLab } from '../support/bootset-lab.ts';
 

@@ -1,0 +1,132 @@
+/**
+ * The rules between settings of a board file, one row each.
+ *
+ * A row runs whenever the settings it reads are sound by themselves, so that one reading of the file tells every
+ * problem: a mistyped figure does not hide a development key on a production board.
+ */
+import type { Board } from './board-shape.ts';
+import { failureAction } from './boot-settings.ts';
+import { MACHINE_ARCH } from './hardware-settings.ts';
+import { isOlder, SINCE } from './kernel-version.ts';
+
+/** Says what is wrong at a path; the text continues a sentence that begins with the path. */
+type Tell = (path: (string | number)[], message: string) => void;
+
+interface Rule {
+  readonly reads: readonly (keyof Board)[];
+  readonly check: (board: Board, tell: Tell) => void;
+}
+
+const BOARD_RULES: readonly Rule[] = [
+  { reads: ['production', 'signing'], check: developmentRole },
+  { reads: ['production', 'verity'], check: verityOfProduction },
+  { reads: ['verity', 'kernel'], check: kernelForVerity },
+  { reads: ['compatible', 'smbios'], check: identity },
+  { reads: ['epochs'], check: epochDomains },
+  { reads: ['kernel'], check: kernelOrigin },
+  { reads: ['kernel'], check: moduleNames },
+  { reads: ['kernel', 'production'], check: commandLine },
+  { reads: ['on_failure', 'production'], check: failureSteps },
+  { reads: ['virtual', 'arch'], check: virtualMachine },
+];
+
+/** Applies every rule whose settings have no problem of their own. */
+export function checkRules(board: Board, faulty: ReadonlySet<unknown>, tell: Tell): void {
+  for (const { reads, check } of BOARD_RULES) {
+    if (!reads.some((key) => faulty.has(key))) check(board, tell);
+  }
+}
+
+function developmentRole({ production, signing }: Board, tell: Tell): void {
+  const index = signing.roles.indexOf('development');
+  if (!production || index < 0) return;
+  tell(['signing', 'roles', index], 'is development, expected another role on a production board');
+}
+
+function verityOfProduction({ production, verity }: Board, tell: Tell): void {
+  if (!production || verity.mode === 'require') return;
+  tell(['verity', 'mode'], `is ${verity.mode}, expected require on a production board`);
+}
+
+function kernelForVerity({ verity, kernel }: Board, tell: Tell): void {
+  const { min_version: version } = kernel;
+  if (verity.mode !== 'require' || !isOlder(version, SINCE.overlayVerity)) return;
+  const message = `is ${version}, expected at least ${SINCE.overlayVerity} with verity.mode require`;
+  tell(['kernel', 'min_version'], message);
+}
+
+function identity({ compatible, smbios }: Board, tell: Tell): void {
+  if (compatible.length > 0 || smbios !== undefined) return;
+  tell(['compatible'], 'is missing, expected it or smbios');
+}
+
+function epochDomains({ epochs }: Board, tell: Tell): void {
+  const domains = epochs.map(({ domain }) => domain);
+  domains.forEach((domain, index) => {
+    if (domains.indexOf(domain) === index) return;
+    tell(['epochs', index, 'domain'], `is ${domain} again, expected another number`);
+  });
+}
+
+function kernelOrigin({ kernel }: Board, tell: Tell): void {
+  if (kernel.package !== undefined && kernel.image !== undefined) {
+    tell(['kernel', 'image'], 'stands beside package, expected one of the two');
+  }
+  if (kernel.modules !== undefined && kernel.image === undefined) {
+    tell(['kernel', 'modules'], 'has no effect without image');
+  }
+}
+
+function moduleNames({ kernel }: Board, tell: Tell): void {
+  // The kernel takes dashes and underscores in names of modules for the same.
+  const names = kernel.load.map((name) => name.replaceAll('-', '_'));
+  names.forEach((name, index) => {
+    if (names.indexOf(name) === index) return;
+    tell(['kernel', 'load', index], `is ${kernel.load[index]} again, expected each module once`);
+  });
+}
+
+/** What on a kernel's command line would take the boot away from the runtime. */
+function commandLine({ kernel, production }: Board, tell: Tell): void {
+  for (const word of kernel.command_line.split(' ')) {
+    const [key = ''] = word.split('=', 1);
+    if (key === 'rdinit') {
+      tell(
+        ['kernel', 'command_line'],
+        `has ${word}, expected the runtime to stay the first program`,
+      );
+    }
+    if (key === 'coldseal.report' && production) {
+      tell(['kernel', 'command_line'], `has ${word}, expected it on development boards only`);
+    }
+  }
+}
+
+function failureSteps({ on_failure: steps, production }: Board, tell: Tell): void {
+  const actions = steps.map((step) => failureAction(step).action);
+  const isFinal = (action: string | undefined): boolean =>
+    action === 'halt' || action === 'power-off';
+  actions.forEach((action, index) => {
+    const at = ['on_failure', index];
+    if (action === 'shell' && production) {
+      tell([...at, 'shell'], 'is there, expected no shell on a production board');
+    }
+    if (actions.indexOf(action) < index) tell(at, `is ${action} again, expected each action once`);
+    if (isFinal(action) && index < actions.length - 1) {
+      tell(at, `is ${action}, expected it last: nothing after it is ever done`);
+    }
+  });
+  const last = actions.at(-1);
+  if (isFinal(last)) return;
+  const message = `is ${last}, which can fail, expected halt or power_off as the last action`;
+  tell(['on_failure', actions.length - 1], message);
+}
+
+function virtualMachine({ virtual, arch }: Board, tell: Tell): void {
+  if (virtual === undefined || MACHINE_ARCH[virtual.machine] === arch) return;
+  const fitting = Object.entries(MACHINE_ARCH).flatMap(([name, of]) => (of === arch ? [name] : []));
+  tell(
+    ['virtual', 'machine'],
+    `is ${virtual.machine}, expected ${fitting.join(' or ')} for ${arch}`,
+  );
+}
