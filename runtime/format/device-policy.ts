@@ -210,12 +210,11 @@ function checkWhole(policy: DevicePolicy, shape: MapShape): void {
   if (new Set(modules).size !== modules.length) throw shape.problem('modules', 'repeats a name');
   if (new Set(actions).size !== actions.length) throw shape.problem('onFailure', 'repeats itself');
   if (actions.length === 0) throw shape.problem('onFailure', 'is empty');
-  // Recovery and restarts may fail or be used up; nothing comes after the three others.
-  if (actions.findIndex((action) => ACTIONS.indexOf(action) >= 2) !== actions.length - 1) {
-    throw shape.problem(
-      'onFailure',
-      'must end in halt, power-off or shell, and have it only there',
-    );
+  // Nothing comes after the end of the machine, and the last of all must not fail.
+  const end = actions.findIndex((action) => action === 'halt' || action === 'power-off');
+  const last = actions.length - 1;
+  if (end === -1 ? actions[last] !== 'shell' : end !== last) {
+    throw shape.problem('onFailure', 'must end in halt, power-off or shell, with no end before');
   }
   if (!isProduction) return;
   if (roles.includes(DEVELOPMENT)) throw shape.problem('roles', 'has development in production');

@@ -27,6 +27,7 @@ const GOOD: readonly Partial<DevicePolicy>[] = [
   { identity: { kind: 'smbios', vendor: 'QEMU', product: 'Standard PC (Q35 + ICH9, 2009)' } },
   { onFailure: [{ action: 'shell' }], verity: 'if-supported', containerOutput: 'console' },
   { onFailure: [{ action: 'power-off' }], slotCount: 1, modules: [] },
+  { onFailure: [{ action: 'shell' }, { action: 'recovery' }, halt] },
   { algorithms: [-7], onFailure: [{ action: 'restart', delayS: 0, max: 255 }, halt] },
 ];
 
@@ -92,6 +93,8 @@ test('settings that do not go together are refused', () => {
     { onFailure: [{ action: 'restart', delayS: 1, max: 1 }] },
     { onFailure: [halt, { action: 'recovery' }] },
     { onFailure: [halt, { action: 'power-off' }] },
+    { onFailure: [halt, { action: 'shell' }] },
+    { onFailure: [{ action: 'shell' }, { action: 'recovery' }] },
     { onFailure: [{ action: 'recovery' }, { action: 'recovery' }, halt] },
     { onFailure: [{ action: 'restart', delayS: 3601, max: 1 }, halt] },
     { onFailure: [{ action: 'restart', delayS: 1, max: 0 }, halt] },
