@@ -17,4 +17,6 @@ export interface Engine {
   /** Standard output and standard error of a command; one line each, without its end. */
   readonly print: (line: string) => void;
   readonly printError: (line: string) => void;
+  /** What each reason code means. Not in the bundle, which would be half as large again: an engine brings the text. */
+  readonly reasons?: () => Readonly<Record<string, string>>;
 }

@@ -5,6 +5,9 @@
  * test checks that each code is thrown somewhere and asserted by a test.
  */
 export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
+  BUDGET_CONTAINER_START:
+    'a container was not started before its deadline; the boot went on without waiting for it',
+  FORMAT_BOOT_RECORD: 'the boot record below /run is not one of this schema',
   FORMAT_BYTES_SHARED: 'some bytes of an image belong to two records',
   FORMAT_BYTES_UNUSED: 'bytes of an image that belong to nothing are not zero',
   FORMAT_CBOR_DEPTH: 'CBOR is nested deeper than its kind allows',
@@ -17,6 +20,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_CHUNK_FORMAT: "a file's chunk size or number of chunks is not what composefs gives it",
   FORMAT_CHUNK_HOLES: 'a file of an image has chunks that are not holes',
   FORMAT_COMPOSEFS_VERSION: 'an image has a format version that this reader does not know',
+  FORMAT_CONTAINER_BUNDLE:
+    'the image of a container is no OCI bundle, so that it cannot be started',
   FORMAT_DENY_FIELD: 'a field of a deny list is missing, unknown or out of bounds',
   FORMAT_DER: 'DER is not in its one encoding, or not the structure expected',
   FORMAT_DIRECTORY_DEPTH: 'the directories of an image are nested deeper than any path can be',
@@ -105,6 +110,9 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_XATTR_SHARED_COUNT: 'an inode refers to more shared attributes than composefs writes',
   FORMAT_XATTR_TABLE: 'a shared attribute is not an entry of the table, or an entry is not used',
   FORMAT_XATTR_TOTAL: "the extended attributes of an inode are larger than a source's may be",
+  HOST_CONTAINER_ENGINE: 'the container engine could not be run',
+  HOST_CONTAINER_START:
+    'the container engine could not start a container; its own words are in the message',
   HOST_KERNEL_FEATURE:
     'the kernel lacks something that this needs; coldseal doctor lists what it has',
   HOST_MOUNT_FAILED: 'the kernel refused a step of mounting; nothing of the mount is left',
@@ -112,6 +120,7 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   HOST_NO_SPACE: 'the file system or quota is full; nothing half-written is left',
   HOST_NO_VERITY: 'the file system or the kernel has no fs-verity, and it was required',
   HOST_PERMISSION: 'the system refuses the operation to this user, or the file system is read-only',
+  HOST_REPORT_PORT: 'the port that should get the boot record does not exist',
   HOST_SYSTEM_CALL: 'a system call failed in a way that has no more specific code',
   USAGE_BAD_DIGEST: 'a digest is not 64 (SHA-256) or 128 (SHA-512) hexadecimal digits',
   USAGE_MOUNT_OPTIONS: 'the options of a mount are missing something or contradict each other',

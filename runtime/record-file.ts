@@ -1,0 +1,60 @@
+/**
+ * The boot record as a file: /run/coldseal/boot.json, one line of JSON in ASCII.
+ *
+ * Nothing is decided by it that root could not decide anyway: only root can write below /run/coldseal.
+ */
+import { RUN_RECORD } from './device-paths.ts';
+import { BOOT_RECORD_SCHEMA, type BootRecord } from './format/boot-record.ts';
+import { ascii, toByteString } from './format/bytes.ts';
+import { ColdsealError } from './format/errors.ts';
+import { errnoOf } from './sys-error.ts';
+import type { SysFiles, SysWrites } from './sys.ts';
+
+/** A record has at most 64 images and as many containers; their lines are far shorter than this in sum. */
+const RECORD_BYTES_MAX = 256 * 1024;
+
+/** A record as its one line, without the line's end. Other characters than ASCII are escaped. */
+export function recordLine(record: BootRecord): string {
+  return JSON.stringify(record).replace(/[^\x20-\x7e]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
+/** Writes the record whole, so that a reader sees the old one or the new one. */
+export function writeRecord(sys: SysWrites, record: BootRecord): void {
+  sys.writeFile(RUN_RECORD, ascii(`${recordLine(record)}\n`), { mode: 0o644 });
+}
+
+/** The record of this boot; undefined when there is none. */
+export function readRecord(sys: SysFiles): BootRecord | undefined {
+  let text: string;
+  try {
+    text = toByteString(readWhole(sys, RUN_RECORD, RECORD_BYTES_MAX));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const { kind, schema } = (value ?? {}) as Partial<BootRecord>;
+  if (kind === 'coldseal-boot-record' && schema === BOOT_RECORD_SCHEMA) return value as BootRecord;
+  throw new ColdsealError(
+    'FORMAT_BOOT_RECORD',
+    `Cannot read ${RUN_RECORD}: expected a boot record of schema 1`,
+  );
+}
+
+/** The first bytes of a file, up to a size; a file of the kernel's own has no other length. */
+export function readWhole(sys: SysFiles, path: string, maxBytes: number): Uint8Array {
+  const fd = sys.open(path, { nofollow: true });
+  try {
+    const buffer = new Uint8Array(maxBytes);
+    return buffer.slice(0, sys.read(fd, buffer, 0));
+  } finally {
+    sys.close(fd);
+  }
+}
