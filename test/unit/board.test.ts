@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import { failureAction, type FailureStep } from '../../toolchain/board/boot-settings.ts';
 import { boardIds, loadBoard, shippedBoards } from '../../toolchain/board/load.ts';
 import { isOlder } from '../../toolchain/board/kernel-version.ts';
 import { expectCode } from '../support/expect-code.ts';
@@ -104,7 +105,118 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
     'ram_mb.source is missing',
   ],
   ['a bare figure', (text) => `${text}ram_mb: 2048\n`, 'ram_mb is 2048, expected settings'],
+  [
+    'a kernel from two places',
+    kernel('package: { suite: trixie, name: linux-image-cloud-arm64 }, image: Image'),
+    'kernel.image stands beside package, expected one of the two',
+  ],
+  [
+    'modules of no kernel',
+    kernel('modules: lib/modules/6.12.30'),
+    'kernel.modules has no effect without image',
+  ],
+  [
+    'a module that is a path',
+    kernel('load: [../evil]'),
+    'kernel.load[0] is "../evil", expected the name of a module',
+  ],
+  [
+    'a module twice, spelled in two ways',
+    kernel('load: [virtio_blk, virtio-blk]'),
+    'kernel.load[1] is virtio-blk again, expected each module once',
+  ],
+  [
+    'another first program',
+    kernel('command_line: quiet rdinit=/bin/sh'),
+    'kernel.command_line has rdinit=/bin/sh, expected the runtime to stay the first program',
+  ],
+  [
+    'a command line of two lines',
+    kernel('command_line: "quiet\\nrdinit=/bin/sh"'),
+    'kernel.command_line is "quiet\\nrdinit=/bin/sh", expected one line of printable ASCII',
+  ],
+  [
+    'a shell in production',
+    (text) => production(`${text}on_failure: [{ shell: true }, { halt: true }]\n`),
+    'on_failure[0].shell is there, expected no shell on a production board',
+  ],
+  [
+    'a report over virtio in production',
+    (text) => production(kernel('command_line: coldseal.report=port0')(text)),
+    'kernel.command_line has coldseal.report=port0, expected it on development boards only',
+  ],
+  [
+    'a last resort that can fail',
+    (text) => `${text}on_failure: [{ recovery: true }, { restart: {} }]\n`,
+    'on_failure[1] is restart, which can fail, expected halt or power_off as the last action',
+  ],
+  [
+    'actions that are never reached',
+    (text) => `${text}on_failure: [{ halt: true }, { power_off: true }]\n`,
+    'on_failure[0] is halt, expected it last: nothing after it is ever done',
+  ],
+  [
+    'an action twice',
+    (text) => `${text}on_failure: [{ restart: {} }, { restart: { max: 2 } }, { halt: true }]\n`,
+    'on_failure[1] is restart again, expected each action once',
+  ],
+  [
+    'two actions in one step',
+    (text) => `${text}on_failure: [{ recovery: true, halt: true }]\n`,
+    'on_failure[0] has 2 actions, expected one of recovery, restart, halt, power_off or shell',
+  ],
+  [
+    'an action that does not happen',
+    (text) => `${text}on_failure: [{ halt: false }]\n`,
+    'on_failure[0].halt is false, expected true',
+  ],
+  [
+    'endless restarts',
+    (text) => `${text}on_failure: [{ restart: { max: 1000 } }, { halt: true }]\n`,
+    'on_failure[0].restart.max is 1000, expected at most 15',
+  ],
+  [
+    'a virtual machine of another architecture',
+    (text) => `${text}virtual: { machine: q35, cpu: max, memory_mb: 512 }\n`,
+    'virtual.machine is q35, expected virt for aarch64',
+  ],
+  [
+    'a processor with options for QEMU',
+    (text) => `${text}virtual: { machine: virt, cpu: 'max,sve=off', memory_mb: 512 }\n`,
+    'virtual.cpu is "max,sve=off", expected a processor of QEMU',
+  ],
+  [
+    'three slots',
+    (text) => `${text}slots: { count: 3 }\n`,
+    'slots.count is 3, expected one of 1, 2',
+  ],
+  [
+    'more tries than are counted',
+    (text) => `${text}slots: { tries: 16 }\n`,
+    'slots.tries is 16, expected at most 15',
+  ],
+  [
+    'a path to climb out',
+    (text) => `${text}system: { init: /sbin/../init }\n`,
+    'system.init is "/sbin/../init", expected an absolute path',
+  ],
+  [
+    'a budget for no stage',
+    (text) => `${text}budget: { stages: { verfy: 10 } }\n`,
+    'budget.stages.verfy is not a known setting, did you mean verify?',
+  ],
 ];
+
+/** Adds settings to the kernel. */
+function kernel(settings: string): (text: string) => string {
+  return (text) => text.replace('source: test }', `source: test, ${settings} }`);
+}
+
+function production(text: string): string {
+  return text
+    .replace('production: false', 'production: true')
+    .replace('[development]', '[production]');
+}
 
 for (const [name, change, problem] of REFUSED) {
   test(`refused: ${name}`, () => {
@@ -120,6 +232,56 @@ for (const [name, change, problem] of REFUSED) {
     }
   });
 }
+
+test('one reading tells every problem, those between settings too', () => {
+  using lab = bootsetLab();
+  const bad =
+    GOOD.replace('production: false', 'production: true').replace("'6.12'", "'6.5'") +
+    'on_failure: [{ shell: true }]\nslots: { count: 3 }\nnoets: []\n';
+  const path = lab.write('bench.yaml', bad);
+  try {
+    loadBoard(path, '/');
+    assert.unreachable();
+  } catch (error) {
+    const lines = (error as Error).message.split('\n').slice(1);
+    assert.equal(
+      lines.map((line) => line.trim().split(' ')[1]),
+      [
+        'signing.roles[0]',
+        'kernel.min_version',
+        'on_failure[0]',
+        'on_failure[0].shell',
+        'slots.count',
+        'noets',
+      ],
+    );
+  }
+});
+
+test('a file that says nothing about booting has defaults that boot', () => {
+  using lab = bootsetLab();
+  const { value } = loadBoard(lab.write('bench.yaml', GOOD), '/');
+  assert.equal(value.slots, { count: 2, tries: 3 });
+  assert.equal(value.store, { deadline_ms: 2000, spare_percent: 50 });
+  assert.equal(value.system, { init: '/sbin/init', container_engine: '/usr/bin/crun' });
+  assert.equal(value.containers, { output: 'file', deadline_ms: 2000 });
+  assert.equal(value.boot_image, { container: 'none', compression: 'none' });
+  assert.equal(value.budget, { total_ms: 2000, stages: {} });
+  assert.equal([value.engine, value.rollback.backend], ['quickjs', 'state-partition']);
+  assert.equal(value.on_failure.map(failureAction), [
+    { action: 'restart', delayS: 5, max: 3 },
+    { action: 'halt' },
+  ]);
+});
+
+test('every action of a failure policy has its word on the device', () => {
+  assert.equal(
+    [{ recovery: true }, { power_off: true }, { shell: true }].map((step) =>
+      failureAction(step as FailureStep),
+    ),
+    [{ action: 'recovery' }, { action: 'power-off' }, { action: 'shell' }],
+  );
+});
 
 test('kernel versions compare by number', () => {
   const cases: readonly [string, string, boolean][] = [

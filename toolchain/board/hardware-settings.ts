@@ -29,7 +29,10 @@ export const decompress = z
     lz4: fact(z.number().positive(), "the kernel's LZ4, MB of output per second").optional(),
     zstd: fact(z.number().positive(), "the kernel's Zstandard, MB of output per second").optional(),
   })
-  .describe('how fast the kernel unpacks its initramfs; says whether compression pays');
+  .describe(
+    'how fast the kernel decompresses its initramfs, beyond what copying it takes; says whether ' +
+      'compression pays',
+  );
 
 /** QEMU's machines, and the architecture each one has. */
 export const MACHINE_ARCH = { virt: 'aarch64', q35: 'x86_64', microvm: 'x86_64' } as const;
