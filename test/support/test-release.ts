@@ -7,7 +7,7 @@ import { summariseObjects } from '../../runtime/format/object-list.ts';
 import type { Manifest } from '../../runtime/format/manifest.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { imageBytes } from '../../toolchain/image/build.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
 import { signManifest } from '../../toolchain/sign/sign-manifest.ts';
 import type { Signer } from '../../toolchain/sign/signer.ts';

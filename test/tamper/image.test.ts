@@ -15,7 +15,7 @@ import { toHex } from '../../runtime/format/bytes.ts';
 import { fieldsOfImage, type FieldAt } from '../../toolchain/dev/fuzz/corpus.ts';
 import { printDump } from '../../toolchain/image/describe.ts';
 import { readTree } from '../../toolchain/image/read-tree.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { imageOf } from '../support/image-lab.ts';
 
 const DIGEST = '4f1d2c3b00000000000000000000000000000000000000000000000000000abc';

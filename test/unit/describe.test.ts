@@ -14,7 +14,7 @@ import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { parseFilter } from '../../toolchain/image/filter.ts';
 import { findObject } from '../../toolchain/image/find-objects.ts';
 import { readTree } from '../../toolchain/image/read-tree.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { expectCode } from '../support/expect-code.ts';
 import { ROOT_LINE, imageOf } from '../support/image-lab.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -10,7 +10,7 @@ import {
   verityAlgorithmOfDigestSize,
   type VerityAlgorithm,
 } from '../../runtime/format/fsverity.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 
 const test = suite('fsverity');
 

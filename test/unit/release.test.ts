@@ -17,7 +17,7 @@ import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
 import { decodeManifest } from '../../runtime/format/manifest.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { sharedObjects, textReport } from '../../toolchain/release/report.ts';
 import {
   bootsetLab,

@@ -27,7 +27,8 @@ import type { SysVerity } from '../../runtime/sys.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
 import { StoreLock } from '../../toolchain/objects/lock.ts';
 import { ObjectStore } from '../../toolchain/objects/store.ts';
-import { hashFunction, measureFile, readDigest } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { measureFile, readDigest } from '../../toolchain/objects/verity.ts';
 import { codeOf } from '../support/expect-code.ts';
 
 const test = suite<{ dir: string; store: string }>('object store');

@@ -13,7 +13,7 @@ import { toHex } from '../../runtime/format/bytes.ts';
 import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
-import { hashFunction } from '../../toolchain/objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { initDevKeys } from '../../toolchain/sign/dev-keys.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { bootGuest, type Guest, type Step } from '../support/vm-lab.ts';

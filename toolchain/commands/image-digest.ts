@@ -22,7 +22,8 @@ The file need not be an image.`,
     const { explainSysError } = await import('../../runtime/sys-error.ts');
     const { fsVerityDigest } = await import('../../runtime/format/fsverity.ts');
     const { toHex } = await import('../../runtime/format/bytes.ts');
-    const { hashFunction, measureFile } = await import('../objects/verity.ts');
+    const { hashFunction } = await import('../../runtime/engines/node/compute-digest.ts');
+    const { measureFile } = await import('../objects/verity.ts');
     const { loadBytes } = await import('../image/load-image.ts');
     const files = args.map((file) => {
       if (file === '-') {

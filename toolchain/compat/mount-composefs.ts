@@ -15,7 +15,7 @@ import type { VerityMode } from '../../runtime/mounts.ts';
 import { errnoOf } from '../../runtime/sys-error.ts';
 import type { Fd, Sys } from '../../runtime/sys.ts';
 import type { Output } from '../cli/output.ts';
-import { computeDigest } from '../objects/verity.ts';
+import { computeDigest } from '../../runtime/engines/node/compute-digest.ts';
 import { getopt } from './getopt.ts';
 
 const NAME = 'mount.composefs';

@@ -3,7 +3,7 @@
  */
 import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
-import { hashFunction } from '../objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import type { ConsumeBytes } from './image-sink.ts';
 import { DEFAULT_VERSIONS, layoutImage, type FormatVersions } from './layout.ts';
 import type { TreeNode } from './tree.ts';

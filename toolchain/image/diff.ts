@@ -8,7 +8,7 @@
 import { toHex } from '../../runtime/format/bytes.ts';
 import { majorOf, minorOf } from '../../runtime/format/device-number.ts';
 import { type VerityAlgorithm, VerityHasher } from '../../runtime/format/fsverity.ts';
-import { hashFunction } from '../objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { showBytes, type ByteString } from './byte-string.ts';
 import {
   isDirectory,

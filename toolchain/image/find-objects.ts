@@ -9,7 +9,7 @@ import { closeSync, constants, lstatSync, openSync } from 'node:fs';
 import { verityAlgorithmOfDigestSize } from '../../runtime/format/fsverity.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import type { Output } from '../cli/output.ts';
-import { computeDigest } from '../objects/verity.ts';
+import { computeDigest } from '../../runtime/engines/node/compute-digest.ts';
 import { byteStringOfText, nodePath, showBytes, type ByteString } from './byte-string.ts';
 import type { ImageObject } from './objects.ts';
 

@@ -12,7 +12,7 @@ import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { type Fd, type Sys } from '../../runtime/sys.ts';
 import { showBytes } from '../image/byte-string.ts';
 import { dataLayersOf, mountAt, mountSource } from './mount-table.ts';
-import { computeDigest } from '../objects/verity.ts';
+import { computeDigest } from '../../runtime/engines/node/compute-digest.ts';
 
 export interface MountOptions {
   readonly image: string;

@@ -13,7 +13,7 @@ import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverit
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { bytesOf, nodePath, showBytes, type ByteString } from '../image/byte-string.ts';
 import type { ObjectStore } from './store.ts';
-import { hashFunction } from './verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 
 /** A regular file as the scan saw it. */
 export interface HashJob {

@@ -14,7 +14,7 @@ import { showBytes, type ByteString } from '../image/byte-string.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
 import type { ObjectStore } from '../objects/store.ts';
-import { computeDigest } from '../objects/verity.ts';
+import { computeDigest } from '../../runtime/engines/node/compute-digest.ts';
 import type { BootsetImage } from './bootset.ts';
 
 /** Paths shown in one error: enough to see the pattern. */

@@ -27,7 +27,8 @@ import {
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
-import { hashFunction, readDigest } from '../objects/verity.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { readDigest } from '../objects/verity.ts';
 import { readWhole, RELEASE_FILES, withFile } from './release-files.ts';
 import { agreeWithSecondReader } from './second-reader.ts';
 

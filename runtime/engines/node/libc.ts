@@ -59,6 +59,10 @@ export interface Libc {
   readonly address: (buffer: Uint8Array) => bigint;
   readonly errno: () => number;
   readonly errnoName: () => string;
+  /** The name of an errno that a call has returned instead of setting it. */
+  readonly nameOf: (errno: number) => string;
+  /** Another function of the C library, for what only one module needs. */
+  readonly bind: <F>(name: string, result: string, args: string[]) => F;
 }
 
 let loaded: Libc | undefined;
@@ -78,6 +82,7 @@ function load(): Libc {
   names
     .set(koffi.os.errno['EOPNOTSUPP'] ?? 95, 'EOPNOTSUPP')
     .set(koffi.os.errno['EAGAIN'] ?? 11, 'EAGAIN');
+  const nameOf = (errno: number): string => names.get(errno) ?? `E${errno}`;
   const bind = <F>(name: string, result: string, args: string[]): F =>
     lib.func(name, result, args) as unknown as F;
   const strerror = bind<(errno: number) => string>('strerror', 'str', ['int']);
@@ -104,7 +109,9 @@ function load(): Libc {
     rawSyscall: bind('syscall', 'intptr_t', long),
     address: (buffer) => koffi.address(buffer),
     errno: () => koffi.errno(),
-    errnoName: () => names.get(koffi.errno()) ?? `E${koffi.errno()}`,
+    errnoName: () => nameOf(koffi.errno()),
+    nameOf,
+    bind,
   };
 }
 

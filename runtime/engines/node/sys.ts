@@ -39,10 +39,10 @@ const SYS_MOUNT_SETATTR = 442;
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
-const MOUNT_ATTR_RDONLY = 1;
+/** MOUNT_ATTR_* of the new calls and MS_* of mount(2) have the same bits for these four. */
+const ATTRIBUTE_BITS = { readOnly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const;
 const MOUNT_ATTR_IDMAP = 0x00100000;
 const FSCONFIG = { flag: 0, string: 1, fd: 5, create: 6 } as const;
-const MS_RDONLY = 1;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
@@ -137,9 +137,10 @@ const mounts: Pick<
     syscall('move_mount', SYS_MOVE_MOUNT, mount, '', AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
   },
   setMountAttributes,
-  mount: (source, target, type, { readOnly, data }) => {
+  mount: (source, target, type, options) => {
     const text = (value: string): Buffer => terminated(byteText(value));
-    const flags = readOnly ? MS_RDONLY : 0;
+    const { data } = options;
+    const flags = attributeBits(options);
     const result = libc().mount(text(source), text(target), text(type), flags, text(data));
     if (result !== 0) throwErrno('mount', type);
   },
@@ -178,8 +179,12 @@ function readMessages(context: Fd): string[] {
   return messages;
 }
 
-function attributeBits(attributes: MountAttributes): number {
-  return attributes.readOnly === true ? MOUNT_ATTR_RDONLY : 0;
+function attributeBits(attributes: Omit<MountAttributes, 'idmap'>): number {
+  let bits = 0;
+  for (const name of ['readOnly', 'nosuid', 'nodev', 'noexec'] as const) {
+    if (attributes[name] === true) bits |= ATTRIBUTE_BITS[name];
+  }
+  return bits;
 }
 
 /** struct mount_attr: what to set, what to clear, propagation, and the user namespace. */
