@@ -8,7 +8,7 @@
 import { COMPOSEFS_FLAGS_HAS_ACL, ComposefsHeader } from './format/composefs.ts';
 import { ColdsealError } from './format/errors.ts';
 import type { VerityAlgorithm } from './format/fsverity.ts';
-import { probeMountCapabilities } from './mount-capabilities.ts';
+import { type MountCapabilities, probeMountCapabilities } from './mount-capabilities.ts';
 import {
   type FileVerity,
   type MountPlan,
@@ -19,7 +19,7 @@ import {
   type VerityMode,
 } from './mounts.ts';
 import { errnoOf, explainSysError } from './sys-error.ts';
-import type { Fd, FsConfig, Sys } from './sys.ts';
+import type { Fd, FsConfig, MountAttributes, Sys } from './sys.ts';
 
 /** What was enforced, for the result and for the boot record. */
 export interface MountResult {
@@ -32,7 +32,7 @@ export interface MountResult {
 }
 
 /** What has to be undone, last first; every part is tried even when one fails. */
-class Cleanup {
+export class Cleanup {
   readonly #undo: (() => void)[] = [];
 
   add(undo: () => void): void {
@@ -61,6 +61,8 @@ export interface MountJob {
   readonly computeDigest: ComputeDigest;
   /** Mount with verity=require although no file could be opened, as C mount.composefs does. */
   readonly skipObjectCheck?: boolean;
+  /** What `probeMountCapabilities` found, where several images are mounted in a row. */
+  readonly kernel?: MountCapabilities | undefined;
 }
 
 /** Checks the open image against the digest, plans, and mounts. */
@@ -79,7 +81,10 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
       request.verity === 'off' || job.skipObjectCheck === true
         ? []
         : request.basedirs.map((dir) => sampleVerity(sys, dir));
-    const plan = planMount(probeMountCapabilities(sys), request, { hasAcl, objectVerity });
+    const plan = planMount(job.kernel ?? probeMountCapabilities(sys), request, {
+      hasAcl,
+      objectVerity,
+    });
     const erofs = mountErofs(sys, plan, image, job.userNamespace, cleanup);
     mountOverlay(sys, plan, erofs.layer, cleanup);
     const { fileVerity, imageMount, layers, warnings } = plan;
@@ -214,7 +219,7 @@ function mountErofsFrom(
     { kind: 'flag', key: 'ro' },
   ];
   if (plan.noAcl) options.push({ kind: 'flag', key: 'noacl' });
-  const mount = createMount(sys, 'erofs', options, true, cleanup);
+  const mount = createMount(sys, 'erofs', options, { readOnly: true }, cleanup);
   if (userNamespace !== undefined) {
     inStep('map the ids', () => sys.setMountAttributes(mount, { idmap: userNamespace }));
   }
@@ -241,7 +246,7 @@ function createMount(
   sys: Sys,
   type: string,
   options: readonly FsConfig[],
-  readOnly: boolean,
+  attributes: MountAttributes,
   cleanup: Cleanup,
 ): Fd {
   const context = inStep(`open ${type}`, () => sys.fsopen(type));
@@ -254,7 +259,7 @@ function createMount(
         () => sys.fsmessages(context),
       );
     }
-    const mount = inStep(`mount ${type}`, () => sys.fsmount(context, { readOnly }));
+    const mount = inStep(`mount ${type}`, () => sys.fsmount(context, attributes));
     cleanup.add(() => sys.close(mount));
     return mount;
   } finally {
@@ -263,11 +268,12 @@ function createMount(
 }
 
 function mountOverlay(sys: Sys, plan: MountPlan, image: Layer, cleanup: Cleanup): void {
-  const { target, readOnly } = plan.request;
+  const { target, readOnly, nosuid = false, nodev = false, noexec = false } = plan.request;
+  const attributes = { readOnly, nosuid, nodev, noexec };
   if (plan.layers === 'string') {
     const data = overlayOptionString(plan, image.path);
     inStep('mount overlay', () =>
-      sys.mount(plan.request.source, target, 'overlay', { readOnly, data }),
+      sys.mount(plan.request.source, target, 'overlay', { ...attributes, data }),
     );
     return;
   }
@@ -287,7 +293,7 @@ function mountOverlay(sys: Sys, plan: MountPlan, image: Layer, cleanup: Cleanup)
     const path = plan.request[key];
     if (path !== undefined) options.push(layerOption(sys, plan, key, { path }, cleanup));
   }
-  const mount = createMount(sys, 'overlay', options, readOnly, cleanup);
+  const mount = createMount(sys, 'overlay', options, attributes, cleanup);
   inStep(`attach the mount at ${target}`, () => sys.moveMount(mount, target));
 }
 

@@ -19,6 +19,10 @@ export interface MountRequest {
   readonly basedirs: readonly string[];
   readonly verity: VerityMode;
   readonly readOnly: boolean;
+  /** What else is forbidden in the mount. */
+  readonly nosuid?: boolean;
+  readonly nodev?: boolean;
+  readonly noexec?: boolean;
   readonly upperdir?: string | undefined;
   readonly workdir?: string | undefined;
   /** Whether the mount takes the ids of a user namespace. */

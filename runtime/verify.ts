@@ -95,6 +95,8 @@ export interface ManifestVerdict extends Readonly<Record<CheckName, CheckResult>
   /** SHA-256 of the manifest's bytes: names exactly what is verified. Present once authentic. */
   readonly manifestSha256: Uint8Array | undefined;
   readonly chain: VerifiedChain | undefined;
+  /** Of the deny list it was judged with; 0: there was none. */
+  readonly denyVersion: number;
   /** One result per image, in the manifest's order. */
   readonly images: readonly { readonly image: ImageEntry; readonly result: CheckResult }[];
 }
@@ -114,6 +116,7 @@ interface Ledger {
   manifest: Manifest | undefined;
   manifestSha256: Uint8Array | undefined;
   chain: VerifiedChain | undefined;
+  denyVersion: number;
   images: { image: ImageEntry; result: CheckResult }[];
 }
 
@@ -126,6 +129,7 @@ export function verifyManifest(request: VerifyRequest): ManifestVerdict {
     manifest: undefined,
     manifestSha256: undefined,
     chain: undefined,
+    denyVersion: 0,
     images: [],
   };
   let reason: ColdsealError | undefined;
@@ -136,13 +140,14 @@ export function verifyManifest(request: VerifyRequest): ManifestVerdict {
     reason = error;
     ledger.results[ledger.current] = { status: 'fail', code: error.code, message: error.message };
   }
-  const { manifest, manifestSha256, chain, images } = ledger;
+  const { manifest, manifestSha256, chain, denyVersion, images } = ledger;
   return {
     ok: reason === undefined,
     reason,
     manifest,
     manifestSha256,
     chain,
+    denyVersion,
     images,
     ...ledger.results,
   };
@@ -155,7 +160,7 @@ function runChecks(request: VerifyRequest, ledger: Ledger): void {
   const manifestSha256 = crypto.sha256(payload);
   const denyList = denyBytes && verifyDenyList(denyBytes, policy, policy.denyVersion, crypto);
   if (denyList !== undefined) checkDenied(chain, manifestSha256, denyList, crypto);
-  Object.assign(ledger, { chain, manifestSha256 });
+  Object.assign(ledger, { chain, manifestSha256, denyVersion: denyList?.version ?? 0 });
   ledger.results.authenticity = PASS;
 
   ledger.current = 'role';
