@@ -1,0 +1,195 @@
+/**
+ * Writes an ext4 whose files are sealed with fs-verity, straight into a disk image: without root, a loop device or a
+ * kernel that has fs-verity, and without a copy of the files on the way.
+ *
+ * A kernel would make the same: data, Merkle tree and descriptor as in sealed-layout.ts, and the VERITY flag on the
+ * inode. Each file is hashed while it is written, and its digest must be the one it was announced with. The bytes
+ * depend on names, contents, size, UUID and label alone: no clock, owner, mode, locale or directory order gets in
+ * (docs/decisions/0037-own-file-systems.md). Times are zero, owner and group root, files 0644, directories 0755.
+ */
+import { writeSync } from 'node:fs';
+import { toHex } from '../../runtime/format/bytes.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import {
+  VERITY_ALGORITHMS,
+  VERITY_BLOCK_SIZE,
+  type VerityAlgorithm,
+  VerityHasher,
+} from '../../runtime/format/fsverity.ts';
+import { FsverityDescriptor } from '../../runtime/format/fsverity-descriptor.ts';
+import { algorithmOfDigest } from '../objects/layout.ts';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { contentSize, readContent } from './content.ts';
+import type { StoreFile } from './disk.ts';
+import { writeMetadata } from './ext4-metadata.ts';
+import { type Ext4Plan, planExt4, type PlannedFile } from './ext4-layout.ts';
+import { BLOCK } from './ext4-records.ts';
+import { sealedLayout } from './sealed-layout.ts';
+
+export interface SealedExt4 {
+  readonly files: readonly StoreFile[];
+  readonly sizeBytes: number;
+  /** 16 bytes. */
+  readonly uuid: Uint8Array;
+  /** At most 16 ASCII characters. */
+  readonly label: string;
+  readonly onProgress?: ((doneBytes: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A store file and what is known about it before it is written. */
+export type SizedFile = StoreFile & { readonly size: number };
+
+/** Looks up the sizes of the files. */
+export function withSizes(files: readonly StoreFile[]): SizedFile[] {
+  return files.map((file) => ({ ...file, size: contentSize(file) }));
+}
+
+/** Writes at `base` of an open file whose bytes there are zero. Throws VERIFY_SEALED_DIGEST, CONFIG_STORE_SIZE. */
+export async function writeSealedExt4(
+  fd: number,
+  base: number,
+  options: SealedExt4,
+): Promise<void> {
+  const plan: Ext4Plan<SizedFile> = planExt4(withSizes(options.files), options.sizeBytes);
+  const writer = new FileWriter(fd, base);
+  let done = 0;
+  for (const [index, planned] of plan.files.entries()) {
+    writer.write(planned);
+    done += planned.size;
+    if (index % 64 !== 63) continue;
+    options.onProgress?.(done);
+    // Lets signals and timers in.
+    await new Promise((resolve) => setImmediate(resolve));
+    options.signal?.throwIfAborted();
+  }
+  writeMetadata(fd, base, plan, options);
+  options.onProgress?.(done);
+}
+
+class FileWriter {
+  readonly #fd: number;
+  readonly #base: number;
+  readonly #sealers = new Map<VerityAlgorithm, Sealer>();
+
+  constructor(fd: number, base: number) {
+    this.#fd = fd;
+    this.#base = base;
+  }
+
+  write({ file, size, runs }: PlannedFile<SizedFile>): void {
+    const { digest } = file;
+    const toDisk = (logical: number, bytes: Uint8Array): void =>
+      this.#writeAt(runs, logical, bytes);
+    const sealer = digest === undefined ? undefined : this.#sealer(algorithmOfDigest(digest));
+    sealer?.begin();
+    const copied = readContent(file, (piece, at) => {
+      if (at + piece.length > size) throw changed(file.name);
+      toDisk(at, piece);
+      sealer?.update(piece);
+    });
+    if (copied !== size) throw changed(file.name);
+    if (sealer === undefined) return;
+    const sealed = sealer.finish(size);
+    if (sealed.digest !== digest) {
+      throw new ColdsealError(
+        'VERIFY_SEALED_DIGEST',
+        `Cannot seal ${file.name}: its content has the digest ${sealed.digest}, expected ${digest}`,
+        { hint: 'find the damage with coldseal store verify, or build the release again' },
+      );
+    }
+    toDisk(sealed.treeStart * BLOCK, sealed.blocks);
+  }
+
+  #sealer(algorithm: VerityAlgorithm): Sealer {
+    let sealer = this.#sealers.get(algorithm);
+    if (sealer === undefined) this.#sealers.set(algorithm, (sealer = new Sealer(algorithm)));
+    return sealer;
+  }
+
+  /** Writes bytes at an offset of the file; they may cross from one run to the next. */
+  #writeAt(runs: PlannedFile<SizedFile>['runs'], offset: number, bytes: Uint8Array): void {
+    let at = 0;
+    for (const { logical, physical, count } of runs) {
+      const start = offset + at - logical * BLOCK;
+      const room = count * BLOCK - start;
+      if (start < 0 || room <= 0) continue;
+      const part = bytes.subarray(at, at + room);
+      writeAll(this.#fd, part, this.#base + physical * BLOCK + start);
+      at += part.length;
+      if (at === bytes.length) return;
+    }
+    throw new Error(`no blocks planned for offset ${offset + at}`);
+  }
+}
+
+/** Writes all bytes at a position. */
+export function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length;) {
+    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+  }
+}
+
+/** Collects what fs-verity keeps behind the data of one file after the other. */
+class Sealer {
+  readonly #algorithm: VerityAlgorithm;
+  readonly #hasher: VerityHasher;
+  readonly #firstBlock = new Uint8Array(VERITY_BLOCK_SIZE);
+  #levels: Uint8Array[][] = [];
+  #size = 0;
+
+  constructor(algorithm: VerityAlgorithm) {
+    this.#algorithm = algorithm;
+    this.#hasher = new VerityHasher(algorithm, hashFunction(algorithm), (level, block) => {
+      (this.#levels[level] ??= []).push(new Uint8Array(block));
+    });
+  }
+
+  begin(): void {
+    this.#hasher.reset();
+    this.#firstBlock.fill(0);
+    this.#levels = [];
+    this.#size = 0;
+  }
+
+  update(bytes: Uint8Array): void {
+    // The root hash of a file of one block is that block's, and there is no tree to find it in.
+    const room = VERITY_BLOCK_SIZE - this.#size;
+    if (room > 0) this.#firstBlock.set(bytes.subarray(0, room), this.#size);
+    this.#hasher.update(bytes);
+    this.#size += bytes.length;
+  }
+
+  /** The digest, and the blocks from the tree to the descriptor. */
+  finish(size: number): { digest: string; treeStart: number; blocks: Uint8Array } {
+    const layout = sealedLayout(size, this.#algorithm);
+    const digest = toHex(this.#hasher.digest());
+    const blocks = new Uint8Array((layout.descriptorBlock + 1 - layout.treeStart) * BLOCK);
+    const tree = this.#levels.toReversed().flat();
+    tree.forEach((block, index) => blocks.set(block, index * BLOCK));
+    const descriptor = this.#descriptor(size, tree[0]);
+    blocks.set(descriptor, blocks.length - BLOCK);
+    new DataView(blocks.buffer).setUint32(blocks.length - 4, descriptor.length, true);
+    return { digest, treeStart: layout.treeStart, blocks };
+  }
+
+  #descriptor(size: number, root: Uint8Array | undefined): Uint8Array {
+    const rootHash = new Uint8Array(64);
+    if (size > 0) rootHash.set(hashFunction(this.#algorithm)(root ?? this.#firstBlock));
+    return FsverityDescriptor.encode({
+      hash_algorithm: VERITY_ALGORITHMS[this.#algorithm].id,
+      data_size: BigInt(size),
+      root_hash: rootHash,
+    });
+  }
+}
+
+function changed(name: string): ColdsealError {
+  return new ColdsealError(
+    'HOST_FILE_CHANGED',
+    `Cannot store ${name}: it changed while it was read`,
+    {
+      hint: 'build from files that nothing writes to',
+    },
+  );
+}
