@@ -4,8 +4,10 @@
  * Sorted by code; see runtime/reasons.ts.
  */
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
+  BUDGET_INITRAMFS: 'the initramfs is too large, kernel modules aside',
   CONFIG_BOARD: 'a board file has settings that are wrong',
   CONFIG_BOARD_MISMATCH: 'the board would refuse what the bootset asks for',
+  CONFIG_BOARD_POLICY: 'a board file and a bootset give a policy that the runtime would refuse',
   CONFIG_BOARD_UNKNOWN: 'no board has this identifier',
   CONFIG_BOOTSET: 'a bootset has settings that are wrong',
   CONFIG_ENVELOPE_SIZE: 'what was to be signed does not fit an envelope',
