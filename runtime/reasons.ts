@@ -7,6 +7,8 @@
 export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   BUDGET_CONTAINER_START:
     'a container was not started before its deadline; the boot went on without waiting for it',
+  CONFIG_COMMAND_LINE:
+    'the kernel command line has a coldseal key that is unknown, repeated or not allowed on this board',
   FORMAT_BOOT_RECORD: 'the boot record below /run is not one of this schema',
   FORMAT_BYTES_SHARED: 'some bytes of an image belong to two records',
   FORMAT_BYTES_UNUSED: 'bytes of an image that belong to nothing are not zero',
@@ -40,6 +42,7 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
     "an envelope's critical headers are not exactly the two that are understood",
   FORMAT_ENVELOPE_SIZE: 'an envelope is larger than 64 KiB',
   FORMAT_FILE_CONTENT_SIZE: 'a file has more content in the image than composefs stores there',
+  FORMAT_FILE_KIND: 'a file that the boot needs is not a regular file, or larger than it may be',
   FORMAT_FILE_LAYOUT: 'an empty file is stored in a way composefs does not use',
   FORMAT_HEADER_ACL: 'the header flag for POSIX ACLs does not match the inodes',
   FORMAT_HEADER_FLAGS: 'the header has flags that this reader does not know',
@@ -70,6 +73,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_REDIRECT: "a file's redirect attribute is not a plain path below the object store",
   FORMAT_ROOT_OPAQUE: 'the mark that hides lower layers is missing on the root, or elsewhere',
   FORMAT_ROOT_TYPE: 'the root inode is not a directory',
+  FORMAT_SLOT_STATE:
+    'a copy of the slot state is damaged, or a state breaks the rules of its record',
   FORMAT_STUB: 'one of the stubs that hide object directories differs from what is written',
   FORMAT_STUBS_MISSING: 'the root lacks names that hide object directories',
   FORMAT_SUPER_BLKSZBITS: 'the block size of an image is not 4096',
@@ -110,18 +115,33 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_XATTR_SHARED_COUNT: 'an inode refers to more shared attributes than composefs writes',
   FORMAT_XATTR_TABLE: 'a shared attribute is not an entry of the table, or an entry is not used',
   FORMAT_XATTR_TOTAL: "the extended attributes of an inode are larger than a source's may be",
+  HOST_BOOT_STEP: 'the kernel refused a step of the boot, such as mounting /proc',
+  HOST_CLOCK: 'the clock could not be read, so some times of the boot record repeat',
   HOST_CONTAINER_ENGINE: 'the container engine could not be run',
   HOST_CONTAINER_START:
     'the container engine could not start a container; its own words are in the message',
   HOST_KERNEL_FEATURE:
     'the kernel lacks something that this needs; coldseal doctor lists what it has',
+  HOST_MODULE_LOAD: 'the kernel refused a module of the board',
+  HOST_MODULE_MISSING: 'a module that the board lists is not in the initramfs',
   HOST_MOUNT_FAILED: 'the kernel refused a step of mounting; nothing of the mount is left',
   HOST_NOT_FOUND: 'a file or directory that is needed does not exist',
   HOST_NO_SPACE: 'the file system or quota is full; nothing half-written is left',
   HOST_NO_VERITY: 'the file system or the kernel has no fs-verity, and it was required',
   HOST_PERMISSION: 'the system refuses the operation to this user, or the file system is read-only',
+  HOST_READ_FAILED:
+    'a file that the boot needs cannot be read: a damaged medium, or a block that fails fs-verity',
   HOST_REPORT_PORT: 'the port that should get the boot record does not exist',
+  HOST_SLOT_LATCH: 'every slot has used up its tries; only recovery or a new release is booted',
+  HOST_SLOT_TRIES: 'a slot has used up its tries without being marked good',
+  HOST_STATE_MISSING: 'the state partition did not appear: tries and epochs cannot be kept',
+  HOST_STATE_WRITE: 'the slot state cannot be written: tries are not counted, the boot goes on',
+  HOST_STORE_MISSING: 'the store partition did not appear within its deadline',
+  HOST_STORE_MOUNT: 'the store partition cannot be mounted',
+  HOST_SWITCH_ROOT:
+    'the system image cannot be made the root, for example because it lacks /dev, /proc, /sys or /run',
   HOST_SYSTEM_CALL: 'a system call failed in a way that has no more specific code',
+  INTERNAL_BOOT: 'an unexpected failure of the boot itself: a bug, please report it',
   USAGE_BAD_DIGEST: 'a digest is not 64 (SHA-256) or 128 (SHA-512) hexadecimal digits',
   USAGE_MOUNT_OPTIONS: 'the options of a mount are missing something or contradict each other',
   VERIFY_ALGORITHM_KEY: "an envelope's algorithm does not fit the key of its leaf",
@@ -131,6 +151,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   VERIFY_ANCHOR_UNKNOWN:
     "the chain ends at a key that is not pinned: a stranger's root, or the wrong trust file",
   VERIFY_BOARD: 'the release is for other boards',
+  VERIFY_BOARD_IDENTITY:
+    'the hardware is not the board that the initramfs was made for, or cannot be told',
   VERIFY_BOARD_NOT_GIVEN: 'not evaluated: the caller named no board',
   VERIFY_CERT_ALGORITHM:
     "a certificate is signed with an algorithm that is not accepted or not its issuer's",
@@ -172,6 +194,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
     'not evaluated here: each image is measured when it is opened for mounting',
   VERIFY_IMAGE_DIGEST: 'the image has another fs-verity digest than expected',
   VERIFY_IMAGE_NO_VERITY: 'the image could have fs-verity and has none, and it was required',
+  VERIFY_IMAGE_PLACES:
+    'a release has not exactly one image for the root, or an image at a place not of its role',
   VERIFY_IMAGE_SIZE: 'an image has another size than the manifest says',
   VERIFY_KEY_DENIED: 'a key of the chain is on the deny list',
   VERIFY_KEY_PUBLISHED: 'a key of the chain is a test key whose private half is public',

@@ -1,0 +1,39 @@
+/**
+ * Loads the kernel modules that the board lists, in its order.
+ *
+ * A module that cannot be loaded is noted and the boot goes on: whether it was needed shows when something is
+ * missing, and what is missing is never accepted.
+ */
+import { sealedModule } from './device-paths.ts';
+import { ColdsealError } from './format/errors.ts';
+import type { StageTimer } from './stages.ts';
+import { errnoOf } from './sys-error.ts';
+import type { DeviceSys } from './sys.ts';
+
+/** Loads each; returns what went wrong: HOST_MODULE_MISSING, HOST_MODULE_LOAD. */
+export function loadModules(
+  sys: DeviceSys,
+  names: readonly string[],
+  timer: StageTimer,
+): ColdsealError[] {
+  return names.flatMap((name) => timer.run(`modules ${name}`, () => loadModule(sys, name)));
+}
+
+function loadModule(sys: DeviceSys, name: string): ColdsealError[] {
+  const path = sealedModule(name);
+  try {
+    const file = sys.open(path, { nofollow: true });
+    try {
+      sys.loadModule(file, '');
+    } finally {
+      sys.close(file);
+    }
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === undefined) throw cause;
+    if (errno === 'EEXIST') return [];
+    const code = errno === 'ENOENT' ? 'HOST_MODULE_MISSING' : 'HOST_MODULE_LOAD';
+    return [new ColdsealError(code, `Cannot load ${path}: ${errno}`, { cause })];
+  }
+  return [];
+}

@@ -1,0 +1,88 @@
+/**
+ * Verifies what a slot holds: its manifest, judged by the sealed policy and trust and by the stored floors.
+ *
+ * The same for boot, for `coldseal verify` on the device and for `mark-good`. Images are not looked at here: each is
+ * measured on the descriptor that is mounted.
+ */
+import type { Crypto } from './crypto.ts';
+import { RUN_STORE, slotDenyList, slotManifest } from './device-paths.ts';
+import type { DevicePolicy } from './format/device-policy.ts';
+import { ENVELOPE_BYTES_MAX } from './format/envelope.ts';
+import { ColdsealError } from './format/errors.ts';
+import { MOUNT } from './format/manifest-image.ts';
+import type { Manifest } from './format/manifest.ts';
+import type { SlotName, SlotState } from './format/slot-state.ts';
+import type { TrustBundle } from './format/trust.ts';
+import { readSmallFile } from './read-file.ts';
+import { highestEpochs } from './slots.ts';
+import { errnoOf } from './sys-error.ts';
+import type { SysFiles } from './sys.ts';
+import { verifyManifest } from './verify.ts';
+
+/** Whom a device believes: both are sealed into its initramfs. */
+export interface SealedTrust {
+  readonly policy: DevicePolicy;
+  readonly trust: TrustBundle;
+}
+
+/** A manifest that this device accepts. */
+export interface AcceptedManifest {
+  readonly manifest: Manifest;
+  readonly manifestSha256: Uint8Array;
+  /** Of the deny list it was judged with; 0: none. */
+  readonly denyVersion: number;
+}
+
+/** Throws the reason code of the first no. */
+export function verifySlot(
+  engine: { readonly sys: SysFiles; readonly crypto: Crypto },
+  slot: SlotName,
+  { policy, trust }: SealedTrust,
+  floors: Pick<SlotState, 'epochs' | 'denyVersion'>,
+): AcceptedManifest {
+  const { sys, crypto } = engine;
+  const { algorithms, roles, product, board } = policy;
+  const verdict = verifyManifest({
+    envelope: readSmallFile(sys, `${RUN_STORE}/${slotManifest(slot)}`, ENVELOPE_BYTES_MAX),
+    denyList: readDenyList(sys, `${RUN_STORE}/${slotDenyList(slot)}`),
+    policy: {
+      anchors: trust.anchors,
+      algorithms,
+      roles,
+      product,
+      board,
+      epochs: highestEpochs(policy.epochs, floors.epochs),
+      denyVersion: Math.max(policy.minDenyVersion, floors.denyVersion),
+      mode: 'boot',
+      time: undefined,
+    },
+    crypto,
+    images: 'at-mount',
+  });
+  const { manifest, manifestSha256, denyVersion } = verdict;
+  if (!verdict.ok || manifest === undefined || manifestSha256 === undefined) {
+    throw verdict.reason ?? new Error('a verdict without a reason');
+  }
+  checkPlaces(manifest);
+  return { manifest, manifestSha256, denyVersion };
+}
+
+function readDenyList(sys: SysFiles, path: string): Uint8Array | undefined {
+  try {
+    return readSmallFile(sys, path, ENVELOPE_BYTES_MAX);
+  } catch (error) {
+    if (error instanceof ColdsealError && errnoOf(error.cause) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** One system image, mounted as the root; the others where their role says. Roles and places have the same numbers. */
+function checkPlaces({ images }: Manifest): void {
+  const isPlaced = images.every(({ role, mount }) => role === mount);
+  const roots = images.filter(({ mount }) => mount === MOUNT.ROOT).length;
+  if (isPlaced && roots === 1) return;
+  throw new ColdsealError(
+    'VERIFY_IMAGE_PLACES',
+    `Cannot boot the release: ${roots} of its images are for the root, expected 1 and each by its role`,
+  );
+}
