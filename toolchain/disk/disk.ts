@@ -5,7 +5,49 @@
  * coldseal-state raw. Everything is written by code of this directory straight into one sparse file: same input, same
  * bytes, on any machine (docs/decisions/0037-own-file-systems.md). GUIDs and ids are derived from the content.
  */
-import type { Content } from './content.ts';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { PARTITION } from '../../runtime/device-paths.ts';
+import { alignUp } from '../../runtime/format/bytes.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
+import { refuseExisting } from '../files/atomic-file.ts';
+import { syncPath } from '../files/sync-path.ts';
+import { checkFileSystem } from './check-file-system.ts';
+import { type Content, contentSize, readContent } from './content.ts';
+import { neededBytes } from './ext4-layout.ts';
+import { withSizes, writeSealedExt4 } from './ext4-verity.ts';
+import { writeFat } from './fat.ts';
+import {
+  ALIGNMENT,
+  diskSizeFor,
+  encodeGpt,
+  type Gpt,
+  type GptPartition,
+  guidOf,
+  SECTOR,
+} from './gpt.ts';
+import { writeAll } from './write-all.ts';
+
+/** Kinds of partitions; the last is coldseal's own, for which no system mounts anything. */
+const TYPE = {
+  EFI_SYSTEM: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
+  LINUX: '0fc63daf-8483-4772-8e79-3d69d8477de4',
+  STATE: '8d2c1f5a-6b0e-4c57-9a43-5e10c0ad5ea1',
+} as const;
+/** "Legacy BIOS bootable", by which U-Boot finds the partition to boot from. */
+const BOOTABLE = 4n;
+const BOOT_BYTES_DEFAULT = 64 * 1024 * 1024;
+const PARTITION_BYTES_MAX = 8 * 1024 ** 4;
 
 /** Names of files on the boot partition. */
 export const BOOT_FILE = {
@@ -43,7 +85,7 @@ export interface DiskSizes {
 }
 
 export interface DiskPlan {
-  /** Where the image goes: a path, or an open empty file that the caller makes durable and renames. */
+  /** Path of the image; it is written beside it and renamed. */
   readonly output: string;
   /** Replace an output that is there. */
   readonly force?: boolean;
@@ -73,24 +115,166 @@ export interface DiskSummary {
 
 /** Makes a disk image. Throws VERIFY_SEALED_DIGEST when a file is not what its digest says, CONFIG_DISK_SIZE… */
 export async function buildDisk(plan: DiskPlan): Promise<DiskSummary> {
-  throw new Error(`not made yet: ${plan.output}`);
+  const sizes = sizesOf(plan);
+  const seed = seedOf(plan, sizes);
+  const gpt = layOut(sizes, seed);
+  const [boot, store, state] = gpt.partitions as [GptPartition, GptPartition, GptPartition];
+  const diskSize = diskSizeFor(state.offset + state.size);
+  using output = new OutputImage(plan.output, diskSize, plan.force === true);
+  const { fd } = output;
+  const total = totalSize(plan.store);
+  writeFat(fd, boot.offset, {
+    files: plan.boot,
+    sizeBytes: boot.size,
+    startSector: boot.offset / SECTOR,
+    volumeId: new DataView(derive(seed, 'volume').buffer).getUint32(0, true),
+    label: 'COLDSEAL',
+  });
+  await writeSealedExt4(fd, store.offset, {
+    files: plan.store,
+    sizeBytes: store.size,
+    uuid: guidFrom(seed, 'file system'),
+    label: PARTITION.STORE,
+    onProgress: (done) => plan.onProgress?.(done, total),
+    signal: plan.signal,
+  });
+  writeAll(fd, plan.state, state.offset);
+  const { front, back } = encodeGpt(gpt, diskSize);
+  writeAll(fd, back, diskSize - back.length);
+  writeAll(fd, front, 0);
+  await checkFileSystem(output.temporary, store.offset, plan.signal);
+  const allocated = fstatSync(fd).blocks * 512;
+  output.commit();
+  return {
+    size: diskSize,
+    partitions: gpt.partitions.map(({ name, offset, size }) => ({ name, offset, size })),
+    files: plan.store.length,
+    allocated,
+  };
 }
 
-/** An open disk image or device, its GPT proven: bounds, checksums, both copies. */
-export interface OpenDisk extends Disposable {
-  readonly path: string;
-  readonly size: number;
-  readonly partitions: readonly PartitionRange[];
-  /** Reads exactly `length` bytes; throws FORMAT_DISK_* when the disk ends before. */
-  read(offset: number, length: number): Buffer;
+// --- sizes and ids -------------------------------------------------------------------------------------
+
+type Sizes = Readonly<Record<'boot' | 'store' | 'state', number>>;
+
+const totalSize = (files: readonly Content[]): number =>
+  files.reduce((sum, file) => sum + contentSize(file), 0);
+
+function sizesOf({ sizes = {}, boot, store, state }: DiskPlan): Sizes {
+  const wanted = {
+    boot: sizes.boot ?? Math.max(BOOT_BYTES_DEFAULT, 2 * totalSize(boot)),
+    store: sizes.store ?? neededBytes(withSizes(store), sizes.storeSparePercent ?? 50, ALIGNMENT),
+    state: sizes.state ?? ALIGNMENT,
+  };
+  if (state.length > wanted.state) {
+    throw new ColdsealError(
+      'CONFIG_DISK_SIZE',
+      `Cannot make a state partition of ${wanted.state} bytes: the state has ${state.length}`,
+    );
+  }
+  const aligned = Object.entries(wanted).map(([name, size]) => {
+    if (!(size > 0 && size <= PARTITION_BYTES_MAX)) {
+      throw new ColdsealError(
+        'CONFIG_DISK_SIZE',
+        `Cannot make a ${name} partition of ${size} bytes: expected 1 to ${PARTITION_BYTES_MAX}`,
+      );
+    }
+    return [name, alignUp(size, ALIGNMENT)];
+  });
+  return Object.fromEntries(aligned) as Sizes;
 }
 
-/** Opens a disk for reading. Throws FORMAT_GPT_* and FORMAT_DISK_*. */
-export function openDisk(path: string): OpenDisk {
-  throw new Error(`not made yet: ${path}`);
+/** One hash over everything that goes onto the disk; sealed files are named by their digests. */
+function seedOf({ boot, store, state }: DiskPlan, sizes: Sizes): Uint8Array {
+  const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1);
+  const lines = [
+    ...[...boot].sort(byName).map((file) => `boot ${file.name} ${sha256Of(file)}`),
+    ...[...store].sort(byName).map((file) => `store ${file.name} ${file.digest ?? sha256Of(file)}`),
+    `state ${sha256Of({ bytes: state })}`,
+    ...Object.entries(sizes).map(([name, size]) => `size ${name} ${size}`),
+  ];
+  return createHash('sha256')
+    .update(`coldseal disk v1\n${lines.join('\n')}\n`)
+    .digest();
 }
 
-/** The files of the boot partition by name, whole, each at most 1 GiB. */
-export function readBootFiles(disk: OpenDisk): ReadonlyMap<string, Uint8Array> {
-  throw new Error(`not made yet: ${disk.path}`);
+function sha256Of(content: Content): string {
+  const hash = createHash('sha256');
+  readContent(content, (piece) => hash.update(piece));
+  return hash.digest('hex');
+}
+
+/** 32 bytes for one use. */
+function derive(seed: Uint8Array, use: string): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(seed).update(use).digest());
+}
+
+/** A UUID of version 8, which is for ids that are made in a way of one's own (RFC 9562). */
+function guidFrom(seed: Uint8Array, use: string): Uint8Array {
+  const guid = derive(seed, use).slice(0, 16);
+  // Of a GUID as the GPT has it, the first three parts are little-endian: the version is in byte 7.
+  guid[7] = (guid[7]! & 0x0f) | 0x80;
+  guid[8] = (guid[8]! & 0x3f) | 0x80;
+  return guid;
+}
+
+function layOut(sizes: Sizes, seed: Uint8Array): Gpt {
+  let offset = ALIGNMENT;
+  const partition = (name: string, size: number, type: string, attributes = 0n): GptPartition => {
+    offset += size;
+    const guid = guidFrom(seed, name);
+    return { name, type: guidOf(type), guid, offset: offset - size, size, attributes };
+  };
+  const partitions = [
+    partition(PARTITION.BOOT, sizes.boot, TYPE.EFI_SYSTEM, BOOTABLE),
+    partition(PARTITION.STORE, sizes.store, TYPE.LINUX),
+    partition(PARTITION.STATE, sizes.state, TYPE.STATE),
+  ];
+  return { guid: guidFrom(seed, 'disk'), partitions };
+}
+
+// --- the file ------------------------------------------------------------------------------------------
+
+/** The image under a temporary name, which becomes its own when it is whole. */
+class OutputImage implements Disposable {
+  readonly temporary: string;
+  readonly #path: string;
+  #fd: number | undefined;
+
+  constructor(path: string, size: number, force: boolean) {
+    if (!force) refuseExisting(path);
+    this.#path = path;
+    this.temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+    try {
+      rmSync(this.temporary, { force: true });
+      this.#fd = openSync(this.temporary, 'wx+', 0o644);
+      ftruncateSync(this.#fd, size);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw explainSysError(error, `Cannot write ${path}`);
+    }
+  }
+
+  get fd(): number {
+    return this.#fd!;
+  }
+
+  commit(): void {
+    try {
+      fsyncSync(this.fd);
+      renameSync(this.temporary, this.#path);
+      closeSync(this.fd);
+      this.#fd = undefined;
+      syncPath(dirname(this.#path));
+    } catch (error) {
+      throw explainSysError(error, `Cannot write ${this.#path}`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
+    rmSync(this.temporary, { force: true });
+  }
 }

@@ -7,24 +7,18 @@
  * depend on names, contents, size, UUID and label alone: no clock, owner, mode, locale or directory order gets in
  * (docs/decisions/0037-own-file-systems.md). Times are zero, owner and group root, files 0644, directories 0755.
  */
-import { writeSync } from 'node:fs';
-import { toHex } from '../../runtime/format/bytes.ts';
+import { alignUp } from '../../runtime/format/bytes.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import {
-  VERITY_ALGORITHMS,
-  VERITY_BLOCK_SIZE,
-  type VerityAlgorithm,
-  VerityHasher,
-} from '../../runtime/format/fsverity.ts';
-import { FsverityDescriptor } from '../../runtime/format/fsverity-descriptor.ts';
+import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { algorithmOfDigest } from '../objects/layout.ts';
-import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { contentSize, readContent } from './content.ts';
 import type { StoreFile } from './disk.ts';
 import { writeMetadata } from './ext4-metadata.ts';
 import { type Ext4Plan, planExt4, type PlannedFile } from './ext4-layout.ts';
 import { BLOCK } from './ext4-records.ts';
-import { sealedLayout } from './sealed-layout.ts';
+import { TREE_ALIGNMENT } from './sealed-layout.ts';
+import { Sealer } from './sealer.ts';
+import { writeAll } from './write-all.ts';
 
 export interface SealedExt4 {
   readonly files: readonly StoreFile[];
@@ -90,7 +84,7 @@ class FileWriter {
     });
     if (copied !== size) throw changed(file.name);
     if (sealer === undefined) return;
-    const sealed = sealer.finish(size);
+    const sealed = sealer.finish();
     if (sealed.digest !== digest) {
       throw new ColdsealError(
         'VERIFY_SEALED_DIGEST',
@@ -98,7 +92,7 @@ class FileWriter {
         { hint: 'find the damage with coldseal store verify, or build the release again' },
       );
     }
-    toDisk(sealed.treeStart * BLOCK, sealed.blocks);
+    toDisk(alignUp(size, TREE_ALIGNMENT), sealed.blocks);
   }
 
   #sealer(algorithm: VerityAlgorithm): Sealer {
@@ -120,67 +114,6 @@ class FileWriter {
       if (at === bytes.length) return;
     }
     throw new Error(`no blocks planned for offset ${offset + at}`);
-  }
-}
-
-/** Writes all bytes at a position. */
-export function writeAll(fd: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.length;) {
-    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
-  }
-}
-
-/** Collects what fs-verity keeps behind the data of one file after the other. */
-class Sealer {
-  readonly #algorithm: VerityAlgorithm;
-  readonly #hasher: VerityHasher;
-  readonly #firstBlock = new Uint8Array(VERITY_BLOCK_SIZE);
-  #levels: Uint8Array[][] = [];
-  #size = 0;
-
-  constructor(algorithm: VerityAlgorithm) {
-    this.#algorithm = algorithm;
-    this.#hasher = new VerityHasher(algorithm, hashFunction(algorithm), (level, block) => {
-      (this.#levels[level] ??= []).push(new Uint8Array(block));
-    });
-  }
-
-  begin(): void {
-    this.#hasher.reset();
-    this.#firstBlock.fill(0);
-    this.#levels = [];
-    this.#size = 0;
-  }
-
-  update(bytes: Uint8Array): void {
-    // The root hash of a file of one block is that block's, and there is no tree to find it in.
-    const room = VERITY_BLOCK_SIZE - this.#size;
-    if (room > 0) this.#firstBlock.set(bytes.subarray(0, room), this.#size);
-    this.#hasher.update(bytes);
-    this.#size += bytes.length;
-  }
-
-  /** The digest, and the blocks from the tree to the descriptor. */
-  finish(size: number): { digest: string; treeStart: number; blocks: Uint8Array } {
-    const layout = sealedLayout(size, this.#algorithm);
-    const digest = toHex(this.#hasher.digest());
-    const blocks = new Uint8Array((layout.descriptorBlock + 1 - layout.treeStart) * BLOCK);
-    const tree = this.#levels.toReversed().flat();
-    tree.forEach((block, index) => blocks.set(block, index * BLOCK));
-    const descriptor = this.#descriptor(size, tree[0]);
-    blocks.set(descriptor, blocks.length - BLOCK);
-    new DataView(blocks.buffer).setUint32(blocks.length - 4, descriptor.length, true);
-    return { digest, treeStart: layout.treeStart, blocks };
-  }
-
-  #descriptor(size: number, root: Uint8Array | undefined): Uint8Array {
-    const rootHash = new Uint8Array(64);
-    if (size > 0) rootHash.set(hashFunction(this.#algorithm)(root ?? this.#firstBlock));
-    return FsverityDescriptor.encode({
-      hash_algorithm: VERITY_ALGORITHMS[this.#algorithm].id,
-      data_size: BigInt(size),
-      root_hash: rootHash,
-    });
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../runtime/format/fsverity.ts';
 
 /** The tree starts at a multiple of the largest page size, so that data and tree never share a page. */
-const TREE_ALIGNMENT = 65536;
+export const TREE_ALIGNMENT = 65536;
 
 export interface SealedLayout {
   /** Blocks of data. */
