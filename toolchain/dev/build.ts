@@ -2,7 +2,7 @@
  * `npm run build`: the host CLI and the device bundle, with their sizes against budget.
  *
  * dist/coldseal.mjs is the CLI with its chunks, dist/hash-worker.mjs the hashing thread, dist/runtime.js the device
- * bundle. Same sources, same bytes: nothing of the clock, the environment or the directory order gets in. Files are
+ * bundle, dist/engine-quickjs.js what QuickJS needs beside it. Same sources, same bytes: nothing of the clock, the environment or the directory order gets in. Files are
  * written beside and renamed, and chunks are named by content, so a running CLI never sees half a build.
  */
 import { build as esbuild, type BuildOptions, type Metafile, type OutputFile } from 'esbuild';
@@ -52,6 +52,9 @@ export async function build(settings: BuildSettings = {}): Promise<void> {
     checkSize('runtime.js', runtime.bytes.length, RUNTIME_SIZE_MAX);
     written.set('runtime.js', runtime.bytes);
   }
+  const engine = await bundleQuickjsEngine(outdir);
+  checkRuntimeInputs(engine.metafile);
+  written.set('engine-quickjs.js', engine.bytes);
   writeAll(outdir, written, settings.keepOldChunks === true);
   printSizes(written, print);
 }
@@ -96,6 +99,20 @@ async function bundleRuntime(
     outExtension: { '.js': '.js' },
     platform: 'neutral',
     mainFields: ['module', 'main'],
+    minify: true,
+  });
+  return { bytes: result.outputFiles[0]!.contents, metafile: result.metafile };
+}
+
+/** What stands between the device bundle and host.c: carried as bytecode beside it (toolchain/engine). */
+async function bundleQuickjsEngine(
+  outdir: string,
+): Promise<{ bytes: Uint8Array; metafile: Metafile }> {
+  const result = await esbuild({
+    ...commonOptions(outdir),
+    entryPoints: { 'engine-quickjs': 'runtime/engines/quickjs/main.ts' },
+    outExtension: { '.js': '.js' },
+    platform: 'neutral',
     minify: true,
   });
   return { bytes: result.outputFiles[0]!.contents, metafile: result.metafile };

@@ -31,11 +31,10 @@ export interface ToolResult {
   readonly isLate: boolean;
 }
 
-/** The path of a program; throws HOST_TOOL_MISSING. */
+/** The path of a program, which may be given by its path; throws HOST_TOOL_MISSING. */
 export function locateTool(name: string, debian: string): string {
-  const path = toolPath()
-    .map((dir) => join(dir, name))
-    .find(isExecutable);
+  const candidates = name.startsWith('/') ? [name] : toolPath().map((dir) => join(dir, name));
+  const path = candidates.find(isExecutable);
   if (path !== undefined) return path;
   throw new ColdsealError('HOST_TOOL_MISSING', `Cannot run ${name}: expected it to be installed`, {
     hint: `install the Debian package ${debian}`,

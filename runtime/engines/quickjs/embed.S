@@ -1,0 +1,15 @@
+/* What the engine carries: bytecode of the device bundle and of the engine module, and the text of all reasons. */
+    .section .rodata
+    .macro carry name, file
+    .balign 16
+    .global \name
+\name:
+    .incbin "\file"
+    .global \name\()_end
+\name\()_end:
+    .byte 0
+    .endm
+    carry coldseal_bundle, bundle.bin
+    carry coldseal_engine, engine.bin
+    carry coldseal_reasons, reasons.txt
+    .section .note.GNU-stack, "", %progbits
