@@ -16,7 +16,8 @@ import type { BootRecord } from './format/boot-record.ts';
 import { ascii, toByteString } from './format/bytes.ts';
 import type { DevicePolicy } from './format/device-policy.ts';
 import { ColdsealError } from './format/errors.ts';
-import { readRecord, readWhole, recordLine, writeRecord } from './record-file.ts';
+import { readSmallFile } from './read-file.ts';
+import { readRecord, recordLine, writeRecord } from './record-file.ts';
 import { errnoOf } from './sys-error.ts';
 import type { DeviceSys, Fd } from './sys.ts';
 
@@ -80,7 +81,8 @@ export function attend(
     stamps = attendance.firstOutputs().size;
   }
   if (report === undefined) return 0;
-  attempt(() => sendReport(sys, report, readRecord(sys) ?? record), sys);
+  const latest = attempt(() => readRecord(sys)) ?? record;
+  attempt(() => sendReport(sys, report, latest), sys);
   return sys.endMachine('power-off');
 }
 
@@ -116,7 +118,9 @@ function openSink(
 
 function sendReport(sys: DeviceSys, name: string, record: BootRecord): void {
   const device = sys.list(PORTS).find((entry) => {
-    return toByteString(readWhole(sys, `${PORTS}/${entry}/name`, PORT_NAME_MAX)).trim() === name;
+    return (
+      toByteString(readSmallFile(sys, `${PORTS}/${entry}/name`, PORT_NAME_MAX)).trim() === name
+    );
   });
   if (device === undefined) {
     throw new ColdsealError(

@@ -97,7 +97,7 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
 }
 
 /** The digest of the open image, by the kernel if it can; compared before a byte of the image is believed. */
-function checkImageDigest(
+export function checkImageDigest(
   sys: Sys,
   image: Fd,
   wanted: { readonly algorithm: VerityAlgorithm; readonly digest: string },

@@ -7,7 +7,7 @@ import { RUN_RECORD } from './device-paths.ts';
 import { BOOT_RECORD_SCHEMA, type BootRecord } from './format/boot-record.ts';
 import { ascii, toByteString } from './format/bytes.ts';
 import { ColdsealError } from './format/errors.ts';
-import { errnoOf } from './sys-error.ts';
+import { readSmallFile } from './read-file.ts';
 import type { SysFiles, SysWrites } from './sys.ts';
 
 /** A record has at most 64 images and as many containers; their lines are far shorter than this in sum. */
@@ -27,18 +27,14 @@ export function writeRecord(sys: SysWrites, record: BootRecord): void {
 
 /** The record of this boot; undefined when there is none. */
 export function readRecord(sys: SysFiles): BootRecord | undefined {
-  let text: string;
-  try {
-    text = toByteString(readWhole(sys, RUN_RECORD, RECORD_BYTES_MAX));
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
+    value = JSON.parse(toByteString(readSmallFile(sys, RUN_RECORD, RECORD_BYTES_MAX)));
+  } catch (error) {
+    if (error instanceof ColdsealError) {
+      if (error.code === 'HOST_NOT_FOUND') return undefined;
+      throw error;
+    }
   }
   const { kind, schema } = (value ?? {}) as Partial<BootRecord>;
   if (kind === 'coldseal-boot-record' && schema === BOOT_RECORD_SCHEMA) return value as BootRecord;
@@ -46,15 +42,4 @@ export function readRecord(sys: SysFiles): BootRecord | undefined {
     'FORMAT_BOOT_RECORD',
     `Cannot read ${RUN_RECORD}: expected a boot record of schema 1`,
   );
-}
-
-/** The first bytes of a file, up to a size; a file of the kernel's own has no other length. */
-export function readWhole(sys: SysFiles, path: string, maxBytes: number): Uint8Array {
-  const fd = sys.open(path, { nofollow: true });
-  try {
-    const buffer = new Uint8Array(maxBytes);
-    return buffer.slice(0, sys.read(fd, buffer, 0));
-  } finally {
-    sys.close(fd);
-  }
 }
