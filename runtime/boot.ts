@@ -287,8 +287,10 @@ function attendInCopy(run: BootRun, action: () => number): number {
 /** Does what the board wants done when no slot boots. */
 function actOnFailure(run: BootRun, reason: BootNote): number {
   const { policy } = run.sealed ?? {};
-  const state = run.partition && noteFailure(run.partition.state, reason.code);
-  if (run.partition !== undefined) run.partition.state = state!;
+  const { partition } = run;
+  const remember = (): SlotState | undefined =>
+    partition && (partition.state = noteFailure(partition.state, reason.code));
+  const state = remember();
   const isOwnBoard = run.isStoreMounted && !run.isSwitched;
   const plan = planFailure(policy?.onFailure ?? [], {
     canRecover: isOwnBoard,
@@ -300,12 +302,13 @@ function actOnFailure(run: BootRun, reason: BootNote): number {
   let isSaved = false;
   for (const action of plan) {
     if (action.action === 'recovery') {
-      save(run, countTry(run.partition!.state, 'recovery'));
+      save(run, countTry(partition!.state, 'recovery'));
       if (trySlot(run, 'recovery', false)) return enterSystem(run);
+      remember();
       continue;
     }
-    if (run.partition !== undefined) {
-      const now = run.partition.state;
+    if (partition !== undefined) {
+      const now = partition.state;
       // Restarts for another try are bounded by the tries.
       const isCounted = action.action === 'restart' && Number.isFinite(action.max);
       if (isCounted) save(run, countRestart(now));
