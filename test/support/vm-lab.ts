@@ -16,7 +16,8 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { bootMachine, type VirtualMachine } from '../../toolchain/board/qemu.ts';
+import { bootMachine } from '../../toolchain/board/boot-machine.ts';
+import type { VirtualMachine } from '../../toolchain/board/qemu.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import {
   cpioArchive,

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bootMachine, qemuArguments, type VirtualMachine } from '../../toolchain/board/qemu.ts';
+import { bootMachine } from '../../toolchain/board/boot-machine.ts';
+import type { VirtualMachine } from '../../toolchain/board/qemu.ts';
 import { moduleDependencies } from '../../toolchain/disk/kernel-modules.ts';
 import {
   aptConfiguration,
@@ -66,20 +67,7 @@ const MACHINE: VirtualMachine = {
   architecture: 'x86_64',
   kernel: 'vmlinuz',
   initramfs: 'initramfs',
-  disks: [{ path: 'a,b', readOnly: true }],
-  commandLine: 'loglevel=1',
 };
-
-test('QEMU is told to emulate by instruction count, on one processor, without KVM', () => {
-  const line = qemuArguments(MACHINE).join(' ');
-  assert.match(line, /-accel tcg -icount shift=0,sleep=off -seed 1/);
-  assert.match(line, /-rtc base=2026-01-01,clock=vm/);
-  assert.match(line, /-append console=ttyS0 quiet panic=-1 loglevel=1/);
-  assert.match(line, /file=a,,b,format=raw,if=virtio,cache=unsafe,readonly=on/);
-  assert.not.match(line, /kvm|-smp/);
-  const arm = qemuArguments({ ...MACHINE, architecture: 'aarch64' }).join(' ');
-  assert.match(arm, /virt,dtb-randomness=off -cpu cortex-a53 .*console=ttyAMA0/);
-});
 
 test('a board that fails or does not power off is an error with what it said', async () => {
   fake('qemu-system-x86_64', "printf 'hello\\r\\nworld\\r\\n'");

@@ -20,6 +20,10 @@ export interface ToolSettings {
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
+  /** Called at the start with what kills the program; gets its stdout as it comes. */
+  readonly watch?: (kill: () => void) => (chunk: Buffer) => void;
+  /** The program has this process's terminal; nothing of its output is kept. */
+  readonly isOnTerminal?: boolean;
 }
 
 export interface ToolResult {
@@ -51,9 +55,10 @@ export async function runTool(
   const child = spawn(argv[0]!, argv.slice(1), {
     ...(settings.cwd === undefined ? {} : { cwd: settings.cwd }),
     env: { ...process.env, PATH: toolPath().join(':'), LC_ALL: 'C.UTF-8', ...settings.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: settings.isOnTerminal === true ? 'inherit' : ['ignore', 'pipe', 'pipe'],
   });
   const kill = (): void => void child.kill('SIGKILL');
+  const watch = settings.watch?.(kill);
   let isLate = false;
   const late = (): void => {
     isLate = true;
@@ -64,8 +69,11 @@ export async function runTool(
   settings.signal?.addEventListener('abort', kill);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+  child.stdout?.on('data', (chunk: Buffer) => {
+    stdout.push(chunk);
+    watch?.(chunk);
+  });
+  child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
   try {
     const code = await new Promise<number>((resolve, reject) => {
       child.on('error', reject);
