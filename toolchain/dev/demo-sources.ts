@@ -120,7 +120,7 @@ export function makeBundle(rootfs: string, bundle: string): void {
 }
 
 /** The same times in every run, children first because they change their directory's. */
-function setTimes(path: string): void {
+export function setTimes(path: string): void {
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     const child = join(path, entry.name);
     if (entry.isDirectory()) setTimes(child);

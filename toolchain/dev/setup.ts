@@ -19,18 +19,47 @@ export interface HostPackage {
 
 /** Every outside tool, sorted by tool. */
 export const HOST_PACKAGES: readonly HostPackage[] = [
+  {
+    tool: '/usr/aarch64-linux-gnu/include/stdio.h',
+    debian: 'libc6-dev-arm64-cross',
+    why: 'the C library of the runtime for ARM boards',
+    isEssential: true,
+  },
+  {
+    tool: '/usr/include/stdio.h',
+    debian: 'libc6-dev',
+    why: 'the C library of the runtime for x86 boards',
+    isEssential: true,
+  },
+  {
+    tool: '/usr/share/keyrings/debian-archive-keyring.gpg',
+    debian: 'debian-archive-keyring',
+    why: "checks the packages of Debian 13: the boards' kernels and systems",
+    isEssential: true,
+  },
+  {
+    tool: 'aarch64-linux-gnu-gcc',
+    debian: 'gcc-aarch64-linux-gnu',
+    why: 'compiles the runtime for ARM boards',
+    isEssential: true,
+  },
   { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
   { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
   { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
+  { tool: 'gcc', debian: 'gcc', why: 'compiles the runtime for x86 boards', isEssential: true },
   { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
   { tool: 'groff', debian: 'groff-base', why: 'outside judge of the manual pages' },
+  { tool: 'lz4', debian: 'lz4', why: 'compresses the initramfs of boards that ask for it' },
+  { tool: 'mcopy', debian: 'mtools', why: 'outside judge of the boot partition' },
   {
     tool: 'mke2fs',
     debian: 'e2fsprogs',
-    why: 'file systems for the store tests and the disks of virtual boards',
+    why: 'the sealed file system of every disk',
+    isEssential: true,
   },
   { tool: 'mkfs.btrfs', debian: 'btrfs-progs', why: 'object stores on several file systems' },
+  { tool: 'mkfs.fat', debian: 'dosfstools', why: 'outside judge of the boot partition' },
   {
     tool: 'mkfs.xfs',
     debian: 'xfsprogs',
@@ -44,10 +73,29 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   },
   { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
   { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
-  { tool: 'qemu-system-x86_64', debian: 'qemu-system-x86', why: 'runs virtual boards' },
+  {
+    tool: 'qemu-system-aarch64',
+    debian: 'qemu-system-arm',
+    why: 'boots the virtual ARM board',
+    isEssential: true,
+  },
+  {
+    tool: 'qemu-system-x86_64',
+    debian: 'qemu-system-x86',
+    why: 'boots the virtual x86 board',
+    isEssential: true,
+  },
+  { tool: 'readelf', debian: 'binutils', why: 'outside judge of programs for boards' },
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
-  { tool: 'xz', debian: 'xz-utils', why: "unpacks the modules of Debian's kernels" },
+  { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
+  {
+    tool: 'xz',
+    debian: 'xz-utils',
+    why: "unpacks the modules of Debian's kernels",
+    isEssential: true,
+  },
+  { tool: 'zstd', debian: 'zstd', why: 'compresses the initramfs of boards that ask for it' },
 ];
 
 const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
