@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from '../../toolchain/cli/command.ts';
+import { ROOT } from '../../toolchain/dev/root.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
@@ -16,7 +17,7 @@ const STEPS: readonly (readonly [command: string, args: string, makes: string])[
   ['image build', '--digest-store=objects rootfs rootfs.cfs', 'rootfs.cfs'],
   ['image build', '--digest-store=objects newer newer.cfs', 'newer.cfs'],
   ['keys init', 'keys/dev', 'keys/dev'],
-  ['release', 'BOOTSET.yaml --output release', 'release'],
+  ['release', 'BOOTSET.yaml --output release --no-disk', 'release'],
 ];
 
 const ENTRIES: readonly (readonly [path: string, content: string])[] = [
@@ -66,6 +67,8 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
     symlinkSync('usr/bin', join(dir.path, root, 'bin'));
   }
   mkdirSync(join(dir.path, 'mnt'));
+  const kernelConfig = 'test/vectors/kernel-configs/debian-cloud-arm64.config';
+  cpSync(join(ROOT, kernelConfig), join(dir.path, 'kernel.config'));
 
   // Mounts of an example are private to it and go when its processes do; without the right to that, none can be made.
   const canIsolate =

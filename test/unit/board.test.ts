@@ -111,6 +111,11 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
     'kernel.image stands beside package, expected one of the two',
   ],
   [
+    'a kernel for another architecture',
+    kernel('package: { suite: trixie, name: linux-image-cloud-amd64 }'),
+    'kernel.package.name is linux-image-cloud-amd64, expected one for arm64',
+  ],
+  [
     'modules of no kernel',
     kernel('modules: lib/modules/6.12.30'),
     'kernel.modules has no effect without image',
@@ -136,6 +141,11 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
     'kernel.command_line is "quiet\\nrdinit=/bin/sh", expected one line of printable ASCII',
   ],
   [
+    'a slot that a board with one slot does not have',
+    (text) => `${kernel('command_line: coldseal.slot=b')(text)}slots: { count: 1 }\n`,
+    'kernel.command_line is refused by the runtime: Cannot use "coldseal.slot=b"',
+  ],
+  [
     'a shell in production',
     (text) => production(`${text}on_failure: [{ shell: true }, { halt: true }]\n`),
     'on_failure[0].shell is there, expected no shell on a production board',
@@ -143,7 +153,7 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
   [
     'a report over virtio in production',
     (text) => production(kernel('command_line: coldseal.report=port0')(text)),
-    'kernel.command_line has coldseal.report=port0, expected it on development boards only',
+    'kernel.command_line is refused by the runtime: Cannot use "coldseal.report=port0"',
   ],
   [
     'a last resort that can fail',

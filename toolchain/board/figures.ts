@@ -18,12 +18,11 @@ const evidence = z
   .enum(EVIDENCE)
   .describe('measured here, published by the vendor, set by us, or a guess');
 
-interface FactShape<T extends z.ZodType> {
-  [key: string]: z.ZodType;
+type FactShape<T extends z.ZodType> = {
   value: T;
   source: typeof source;
   evidence: typeof evidence;
-}
+};
 
 /** What a figure is in a loaded board. */
 export interface Fact<T = number> {
@@ -33,6 +32,9 @@ export interface Fact<T = number> {
 }
 
 /** A setting `{ value, source, evidence }`. */
-export function fact<T extends z.ZodType>(value: T, help: string): z.ZodObject<FactShape<T>> {
+export function fact<T extends z.ZodType>(
+  value: T,
+  help: string,
+): z.ZodObject<FactShape<T>, z.core.$strict> {
   return z.strictObject({ value: value.describe('the figure'), source, evidence }).describe(help);
 }

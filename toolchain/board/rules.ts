@@ -4,6 +4,7 @@
  * A row runs whenever the settings it reads are sound by themselves, so that one reading of the file tells every
  * problem: a mistyped figure does not hide a development key on a production board.
  */
+import { parseCommandLine } from '../../runtime/command-line.ts';
 import type { Board } from './board-shape.ts';
 import { failureAction } from './boot-settings.ts';
 import { MACHINE_ARCH } from './hardware-settings.ts';
@@ -23,9 +24,9 @@ const BOARD_RULES: readonly Rule[] = [
   { reads: ['verity', 'kernel'], check: kernelForVerity },
   { reads: ['compatible', 'smbios'], check: identity },
   { reads: ['epochs'], check: epochDomains },
-  { reads: ['kernel'], check: kernelOrigin },
+  { reads: ['kernel', 'arch'], check: kernelOrigin },
   { reads: ['kernel'], check: moduleNames },
-  { reads: ['kernel', 'production'], check: commandLine },
+  { reads: ['kernel', 'production', 'slots'], check: commandLine },
   { reads: ['on_failure', 'production'], check: failureSteps },
   { reads: ['virtual', 'arch'], check: virtualMachine },
 ];
@@ -68,7 +69,15 @@ function epochDomains({ epochs }: Board, tell: Tell): void {
   });
 }
 
-function kernelOrigin({ kernel }: Board, tell: Tell): void {
+/** Debian's names of the architectures, which its kernel packages end in. */
+const DEBIAN_ARCH = { x86_64: 'amd64', aarch64: 'arm64' } as const;
+
+function kernelOrigin({ kernel, arch }: Board, tell: Tell): void {
+  const [suffix] = /-(?:amd64|arm64)$/.exec(kernel.package?.name ?? '') ?? [];
+  if (suffix !== undefined && suffix !== `-${DEBIAN_ARCH[arch]}`) {
+    const message = `is ${kernel.package?.name}, expected one for ${DEBIAN_ARCH[arch]}`;
+    tell(['kernel', 'package', 'name'], message);
+  }
   if (kernel.package !== undefined && kernel.image !== undefined) {
     tell(['kernel', 'image'], 'stands beside package, expected one of the two');
   }
@@ -86,20 +95,17 @@ function moduleNames({ kernel }: Board, tell: Tell): void {
   });
 }
 
-/** What on a kernel's command line would take the boot away from the runtime. */
-function commandLine({ kernel, production }: Board, tell: Tell): void {
-  for (const word of kernel.command_line.split(' ')) {
-    const [key = ''] = word.split('=', 1);
-    if (key === 'rdinit') {
-      tell(
-        ['kernel', 'command_line'],
-        `has ${word}, expected the runtime to stay the first program`,
-      );
-    }
-    if (key === 'coldseal.report' && production) {
-      tell(['kernel', 'command_line'], `has ${word}, expected it on development boards only`);
-    }
+/** What on a kernel's command line would take the boot away from the runtime, or make it refuse the line. */
+function commandLine({ kernel, production, slots }: Board, tell: Tell): void {
+  const at = ['kernel', 'command_line'];
+  for (const quoted of kernel.command_line.split(' ')) {
+    const word = quoted.replaceAll('"', '');
+    if (!word.startsWith('rdinit=')) continue;
+    tell(at, `has ${word}, expected the runtime to stay the first program`);
   }
+  const board = { isProduction: production, slotCount: slots.count };
+  const { problem } = parseCommandLine(kernel.command_line, board);
+  if (problem !== undefined) tell(at, `is refused by the runtime: ${problem.message}`);
 }
 
 function failureSteps({ on_failure: steps, production }: Board, tell: Tell): void {

@@ -7,6 +7,9 @@
  */
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import { boardCheck } from '../commands/board-check.ts';
+import { boardList } from '../commands/board-list.ts';
+import { boardShow } from '../commands/board-show.ts';
 import { doctor } from '../commands/doctor.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
@@ -49,6 +52,9 @@ export const COMMANDS: readonly Command[] = [
   keysShow,
   release,
   verify,
+  boardList,
+  boardShow,
+  boardCheck,
   doctor,
 ];
 
