@@ -97,15 +97,17 @@ export function addNote(run: BootRun, error: unknown): BootNote {
   return note;
 }
 
-/** Writes the slot state. When that fails it is noted, and counts at least for the rest of this boot. */
-export function save(run: BootRun, state: SlotState): void {
+/** Writes the slot state; false when it could not be kept. Then it counts at least for the rest of this boot. */
+export function save(run: BootRun, state: SlotState): boolean {
   const { partition } = run;
-  if (partition === undefined) return;
+  if (partition === undefined) return false;
   try {
     saveState(run.engine.sys, run.engine.crypto, partition, state);
+    return partition.path !== undefined;
   } catch (error) {
     partition.state = state;
     addNote(run, error);
+    return false;
   }
 }
 

@@ -21,10 +21,10 @@ import {
 } from './boot-run.ts';
 import { parseCommandLine } from './command-line.ts';
 import { type ContainerPipe, startEarlyContainers } from './containers.ts';
-import { SEALED_POLICY, SEALED_TRUST } from './device-paths.ts';
+import { PARTITION, SEALED_POLICY, SEALED_TRUST } from './device-paths.ts';
 import type { Engine } from './engine.ts';
 import { noteOf, planFailure } from './failure.ts';
-import { findPartitions } from './find-store.ts';
+import { findPartitions, requireStore } from './find-store.ts';
 import type { BootNote, StageWord } from './format/boot-record.ts';
 import { toByteString } from './format/bytes.ts';
 import { decodeDevicePolicy, type FailureAction } from './format/device-policy.ts';
@@ -87,16 +87,20 @@ function prepare(run: BootRun): void {
   stage(run, 'setup', () => mountKernelFileSystems(sys));
   const { policy } = stage(run, 'policy', () => readPolicy(run));
   for (const problem of loadModules(sys, policy.modules, run.timer)) addNote(run, problem);
-  const partitions = stage(run, 'find-store', () => findPartitions(sys, policy.storeDeadlineMs));
-  stage(run, 'slot-state', () => {
+  const found = stage(run, 'find-store', () => findPartitions(sys, policy.storeDeadlineMs));
+  const store = stage(run, 'slot-state', () => {
     const fresh = freshSlotState(policy.triesMax, policy.slotCount, policy.epochs);
-    const loaded = loadState(sys, run.engine.crypto, partitions.state, fresh);
+    const path = found.get(PARTITION.STATE);
+    const loaded = loadState(sys, run.engine.crypto, path, fresh);
     run.partition = loaded.partition;
     for (const problem of loaded.notes) addNote(run, problem);
+    // Only now, so that the state can count restarts.
+    const device = requireStore(found, policy.storeDeadlineMs);
     // Counted before the mount: a store that hangs the kernel uses up tries as well.
     chooseNext(run, []);
+    return device;
   });
-  stage(run, 'mount-store', () => mountStore(sys, partitions.store));
+  stage(run, 'mount-store', () => mountStore(sys, store));
   run.isStoreMounted = true;
 }
 
@@ -299,7 +303,6 @@ function actOnFailure(run: BootRun, reason: BootNote): number {
     canTryAgain: run.isSwitched && hasTries(state, policy?.slotCount ?? 1),
     override: run.commandLine.onFailure,
   });
-  let isSaved = false;
   for (const action of plan) {
     if (action.action === 'recovery') {
       save(run, countTry(partition!.state, 'recovery'));
@@ -307,14 +310,7 @@ function actOnFailure(run: BootRun, reason: BootNote): number {
       remember();
       continue;
     }
-    if (partition !== undefined) {
-      const now = partition.state;
-      // Restarts for another try are bounded by the tries.
-      const isCounted = action.action === 'restart' && Number.isFinite(action.max);
-      if (isCounted) save(run, countRestart(now));
-      else if (!isSaved) save(run, now);
-      isSaved = true;
-    }
+    if (!isKept(run, action)) continue;
     try {
       return stop(run, action, reason);
     } catch (error) {
@@ -322,6 +318,18 @@ function actOnFailure(run: BootRun, reason: BootNote): number {
     }
   }
   throw new Error(`Cannot even halt: ${reason.code}`);
+}
+
+/** Keeps what there is to keep. False: a restart that cannot be counted could go on for ever, so it is not done. */
+function isKept(run: BootRun, action: FailureAction): boolean {
+  const { state } = run.partition ?? {};
+  if (action.action !== 'restart') {
+    if (state !== undefined) save(run, state);
+    return true;
+  }
+  // Restarts for another try are bounded by the tries.
+  const isCounted = Number.isFinite(action.max);
+  return state !== undefined && save(run, isCounted ? countRestart(state) : state);
 }
 
 function hasTries(state: SlotState | undefined, slotCount: 1 | 2): boolean {

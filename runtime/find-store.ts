@@ -11,19 +11,15 @@ import { readSmallFile } from './read-file.ts';
 import { errnoOf } from './sys-error.ts';
 import type { DeviceSys } from './sys.ts';
 
-/** Device files. */
-export interface Partitions {
-  readonly store: string;
-  readonly state: string | undefined;
-  readonly boot: string | undefined;
-}
+/** Name to device file. */
+export type Partitions = ReadonlyMap<string, string>;
 
 const BLOCK_DEVICES = '/sys/class/block';
 const UEVENT_MAX = 4096;
 /** For a state partition that comes after its store. */
 const OTHERS_MS = 200;
 
-/** Waits for the store until the deadline; throws HOST_STORE_MISSING. */
+/** Waits for the store and the state until the deadline; whichever has not appeared then is missing in the result. */
 export function findPartitions(sys: DeviceSys, deadlineMs: number): Partitions {
   const events = sys.openUevents();
   try {
@@ -42,21 +38,24 @@ export function findPartitions(sys: DeviceSys, deadlineMs: number): Partitions {
       if (lines === undefined) break;
       takePartition(lines, found);
     }
-    const store = found.get(PARTITION.STORE);
-    if (store === undefined) {
-      throw new ColdsealError(
-        'HOST_STORE_MISSING',
-        `Cannot find partition ${PARTITION.STORE} within ${deadlineMs} ms: ` +
-          `there are ${[...found.keys()].join(', ') || 'none with a name'}`,
-      );
-    }
-    return { store, state: found.get(PARTITION.STATE), boot: found.get(PARTITION.BOOT) };
+    return found;
   } finally {
     sys.close(events);
   }
 }
 
-/** The named partitions there are, name to device file. Of two with one name the first in byte order counts. */
+/** The device file of the store; throws HOST_STORE_MISSING. */
+export function requireStore(found: Partitions, deadlineMs: number): string {
+  const store = found.get(PARTITION.STORE);
+  if (store !== undefined) return store;
+  throw new ColdsealError(
+    'HOST_STORE_MISSING',
+    `Cannot find partition ${PARTITION.STORE} within ${deadlineMs} ms: ` +
+      `there are ${[...found.keys()].join(', ') || 'none with a name'}`,
+  );
+}
+
+/** The named partitions there are. Of two with one name the first in byte order counts. */
 export function listPartitions(sys: DeviceSys): Map<string, string> {
   const found = new Map<string, string>();
   for (const name of sys.list(BLOCK_DEVICES)) {

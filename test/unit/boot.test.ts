@@ -255,30 +255,41 @@ for (const [name, prepare, end, attempts, notes] of TABLE) {
 
 /** Failures before any slot: no slot and no recovery image may be tried. */
 const BEFORE_SLOTS: readonly [string, (board: FakeBoard) => void, code: string, end: string][] = [
-  ['the store is missing', (board) => (board.partitions = []), 'HOST_STORE_MISSING', 'restart'],
+  [
+    'the store is missing',
+    (board) => (board.partitions = board.partitions.slice(2)),
+    'HOST_STORE_MISSING',
+    'restart',
+  ],
+  [
+    'the whole disk is missing, so no restart could be counted',
+    (board) => (board.partitions = []),
+    'HOST_STORE_MISSING',
+    'power-off',
+  ],
   [
     'the store comes too late',
     (board) => (board.partitions = board.partitions.map((part) => ({ ...part, atMs: 9000 }))),
     'HOST_STORE_MISSING',
-    'restart',
+    'power-off',
   ],
   [
     'another board',
     (board) => (board.compatible = 'fsl,imx8mp-evk'),
     'VERIFY_BOARD_IDENTITY',
-    'restart',
+    'power-off',
   ],
   [
     'a board that does not say what it is',
     (board) => setPolicy(board, { identity: { kind: 'smbios', vendor: 'a', product: 'b' } }),
     'VERIFY_BOARD_IDENTITY',
-    'restart',
+    'power-off',
   ],
   [
     'an unknown key on the command line',
     (board) => (board.commandLine = 'coldseal.verity=off'),
     'CONFIG_COMMAND_LINE',
-    'restart',
+    'power-off',
   ],
   [
     'the command line says how to stop',
