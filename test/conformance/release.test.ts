@@ -38,7 +38,7 @@ function makeLab(files = 0): BootsetLab {
 }
 
 function release(lab: BootsetLab, ...args: string[]): Promise<CliResult> {
-  const words = ['release', 'BOOTSET.yaml', '--keys', join(keys.path, 'dev'), ...args];
+  const words = ['release', 'BOOTSET.yaml', '--no-disk', '--keys', join(keys.path, 'dev'), ...args];
   return runCli(words, { cwd: lab.path });
 }
 
@@ -164,7 +164,15 @@ function replace(path: string, change: (bytes: Buffer) => Buffer[]): void {
 
 test('killed at any moment, nothing is under the name, and the next run cleans up', async () => {
   using lab = makeLab(300);
-  const args = ['release', 'BOOTSET.yaml', '-o', 'out', '--keys', join(keys.path, 'dev')];
+  const args = [
+    'release',
+    'BOOTSET.yaml',
+    '--no-disk',
+    '-o',
+    'out',
+    '--keys',
+    join(keys.path, 'dev'),
+  ];
   let caught = 0;
   for (let delayMs = 150; delayMs < 1400; delayMs += 125) {
     const child = spawn(process.execPath, [CLI_PATH, ...args], { cwd: lab.path, stdio: 'ignore' });

@@ -69,6 +69,7 @@ export function bootsetLab(bootset: string = LAB_BOOTSET, parent?: string): Boot
       threads: 1,
       keys: labKeys(),
       now: LAB_NOW,
+      noDisk: true,
       startProgress: () => ({ update: () => undefined, done: () => undefined }),
       onWarning: () => undefined,
       ...change,

@@ -15,6 +15,14 @@ import { imageEntry, sha256, testManifest } from './manifests.ts';
 
 const CONTENTS = [Buffer.alloc(10_000, 'a'), Buffer.alloc(70_000, 'b')];
 
+/** What the manifest binds, by part: name and content. */
+export const BOOT_FILES = {
+  kernel: ['kernel', Buffer.from('a kernel')],
+  dtb: ['dtb', Buffer.from('a devicetree')],
+  cmdline: ['cmdline.txt', Buffer.from('quiet\n')],
+  initramfs: ['initramfs.cpio.lz4', Buffer.from('an initramfs')],
+} as const;
+
 export interface TestRelease {
   readonly manifest: Manifest;
   /** Paths below the directory. */
@@ -45,12 +53,16 @@ export function writeRelease(dir: string, signer: Signer, dump?: Uint8Array): Te
   const image = imageBytes(parseDump(dump ?? dumpOf(files)));
   const digest = toHex(fsVerityDigest(image, 'sha256', hash));
   mkdirSync(join(dir, 'images'), { recursive: true });
+  for (const [name, bytes] of Object.values(BOOT_FILES)) writeFileSync(join(dir, name), bytes);
   const imagePath = join('images', `${digest}.cfs`);
   writeFileSync(join(dir, imagePath), image);
   const summary = summariseObjects(files, sha256);
   const manifest = testManifest({
     role: 2,
     valid: undefined,
+    bootBinding: Object.fromEntries(
+      Object.entries(BOOT_FILES).map(([part, [, bytes]]) => [part, sha256(bytes)]),
+    ),
     images: [
       imageEntry({
         size: image.length,

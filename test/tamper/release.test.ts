@@ -19,10 +19,12 @@ import { initDevKeys, openDevSigner } from '../../toolchain/sign/dev-keys.ts';
 import { loadTrust } from '../../toolchain/sign/trust-file.ts';
 import { objectsOfImage } from '../../toolchain/image/objects.ts';
 import { signManifest } from '../../toolchain/sign/sign-manifest.ts';
-import { testManifest, testPolicy } from '../support/manifests.ts';
+import { textReport } from '../../toolchain/sign/verify-report.ts';
+import { createManifest } from '../../runtime/format/manifest.ts';
+import { sha256, testManifest, testPolicy } from '../support/manifests.ts';
 import { runCli } from '../support/run-cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { dumpOf, writeRelease } from '../support/test-release.ts';
+import { BOOT_FILES, dumpOf, writeRelease } from '../support/test-release.ts';
 
 const test = suite('tamper: release');
 const base = tempDir();
@@ -183,6 +185,40 @@ const ATTACKS: readonly [what: string, code: string, attack: (dir: string) => vo
     'VERIFY_FILE_KIND',
     (dir) => symlinkSync('/dev/null', join(dir, 'sbom.json')),
   ],
+  ...Object.values(BOOT_FILES).flatMap(([name, bytes]): (typeof ATTACKS)[number][] => [
+    [`no ${name}`, 'VERIFY_BOOT_FILE_MISSING', (dir) => rmSync(join(dir, name))],
+    [`a changed ${name}`, 'VERIFY_BOOT_FILE', (dir) => flip(join(dir, name), bytes.length - 1)],
+    [`a longer ${name}`, 'VERIFY_BOOT_FILE', (dir) => appendFileSync(join(dir, name), '\0')],
+    [`an empty ${name}`, 'VERIFY_BOOT_FILE', (dir) => truncateSync(join(dir, name), 0)],
+    [
+      `a ${name} that is a link`,
+      'VERIFY_BOOT_FILE_MISSING',
+      (dir) => {
+        renameSync(join(dir, name), join(base.path, `elsewhere-${name}`));
+        symlinkSync(join(base.path, `elsewhere-${name}`), join(dir, name));
+      },
+    ],
+  ]),
+  [
+    'the command line in place of the kernel',
+    'VERIFY_BOOT_FILE',
+    (dir) => cpSync(join(dir, 'cmdline.txt'), join(dir, 'kernel')),
+  ],
+  [
+    'an initramfs under another of its names, with another content',
+    'VERIFY_BOOT_FILE',
+    (dir) => writeFileSync(join(dir, 'initramfs.cpio'), 'other'),
+  ],
+  [
+    'a second initramfs',
+    'VERIFY_EXTRA_FILE',
+    (dir) => writeFileSync(join(dir, 'initramfs.cpio.zst'), 'an initramfs'),
+  ],
+  [
+    'a disk that is a link',
+    'VERIFY_FILE_KIND',
+    (dir) => symlinkSync('/dev/null', join(dir, 'disk.img')),
+  ],
   ['a file beside the manifest', 'VERIFY_EXTRA_FILE', (dir) => writeFileSync(join(dir, 'x'), '')],
   ['a second image', 'VERIFY_EXTRA_FILE', (dir) => writeFileSync(join(dir, 'images/x.cfs'), '')],
   ['an object nobody needs', 'VERIFY_EXTRA_FILE', (dir) => writeFileSync(join(dir, `${a}0`), '')],
@@ -192,6 +228,31 @@ const ATTACKS: readonly [what: string, code: string, attack: (dir: string) => vo
     (dir) => mkdirSync(join(dir, 'objects/.staging-1')),
   ],
 ];
+
+test('boot files and a disk that no manifest binds are surplus', async () => {
+  for (const name of ['kernel', 'disk.img', 'initramfs.cpio', 'cmdline.txt', 'dtb']) {
+    const dir = copyOf(good);
+    for (const [file] of Object.values(BOOT_FILES)) rmSync(join(dir, file));
+    const unbound = createManifest({ ...release.manifest, bootBinding: undefined }, sha256);
+    writeFileSync(join(dir, 'manifest.cose'), signManifest(unbound, signer));
+    assert.ok((await check(dir)).verdict.ok, name);
+    writeFileSync(join(dir, name), 'x');
+    assert.is((await check(dir)).verdict.reason?.code, 'VERIFY_EXTRA_FILE', name);
+  }
+});
+
+test('a disk is there to be flashed; verify says that it has not looked at it', async () => {
+  const dir = copyOf(good);
+  assert.is((await check(dir)).hasDisk, false);
+  writeFileSync(join(dir, 'disk.img'), 'not a disk at all');
+  const report = await check(dir);
+  assert.ok(report.verdict.ok);
+  assert.is(report.hasDisk, true);
+  assert.equal(report.bootFiles, ['kernel', 'dtb', 'cmdline.txt', 'initramfs.cpio.lz4']);
+  const text = textReport(report).join('\n');
+  assert.match(text, /^disk {10}not looked at: coldseal disk check disk\.img$/m);
+  assert.match(text, /^boot files {4}kernel, dtb, cmdline\.txt, initramfs\.cpio\.lz4: pass$/m);
+});
 
 test('each attack is refused by its own code', async () => {
   for (const [what, code, attack] of ATTACKS) {

@@ -105,7 +105,7 @@ step store-copies coldseal image build /guest/tree --print-digest-only \
   --digest-store=/store/again --json
 step measure-again fsverity measure /store/again/*/*
 
-step release coldseal release /guest/bootset/BOOTSET.yaml -o /store/release
+step release coldseal release /guest/bootset/BOOTSET.yaml --no-disk -o /store/release
 step verify coldseal verify /store/release --trust=/guest/bootset/keys/dev/root.cert.pem --json
 step measure-images fsverity measure /store/release/images/*
 image=$(ls -d /store/release/images/* | head -n 1)

@@ -64,7 +64,7 @@ export const verifyCase: BenchCase = {
     const keys = join(work, 'keys');
     const made = join(work, 'release');
     await meter.once(coldseal(['keys', 'init', keys]));
-    await meter.once(coldseal(['release', bootset, '--keys', keys, '--output', made]));
+    await meter.once(coldseal(['release', bootset, '--no-disk', '--keys', keys, '--output', made]));
     const trust = join(keys, 'root.cert.pem');
     const [samples] = await meter.alternate([coldseal(['verify', made, '--trust', trust])], {
       runs: context.runs,

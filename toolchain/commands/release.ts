@@ -9,14 +9,25 @@ export const release = defineCommand({
 manifest, reads everything back through the device's own verification, and only then gives the directory its name: DIR
 has manifest.cose, images/, objects/, release.json (inputs, tools, options) and timings.json.
 
+For a board whose file names its kernel, DIR also has what boots: kernel, initramfs.cpio (or .lz4, .zst), cmdline.txt,
+dtb, all bound by the manifest, and disk.img, which coldseal disk flash writes. The release is in slot a; slot b is empty
+unless --fallback names a release for it. What the board would refuse is refused here.
+
 Refused: content without an fs-verity digest, a development key for a production board, anything the board file says the
 board would not take. The same inputs give the same bytes, the signature and timings.json aside. The build time is
-SOURCE_DATE_EPOCH, or else the newest modification time inside the images.`,
+SOURCE_DATE_EPOCH, or else the newest modification time inside the images. disk.img carries the signature; made again
+from one signed release it has the same bytes.`,
   args: [{ name: 'bootset', help: 'BOOTSET.yaml' }],
   options: {
     dir: { flag: '-o, --output <dir>', help: 'directory of the release; it must not exist' },
     keys: { flag: '--keys <dir>', help: 'directory of the signing key (default: as the bootset)' },
     board: { flag: '--board <id>', help: 'board, or path of a board file, instead of the bootset' },
+    fallback: { flag: '--fallback <dir>', help: 'earlier release for slot b of the disk' },
+    recovery: { flag: '--recovery <dir>', help: 'release that the board boots when no slot does' },
+    noDisk: {
+      flag: '--no-disk',
+      help: 'no kernel, no initramfs, no disk: images and manifest only',
+    },
     force: { flag: '--force', help: 'replace a release that is there' },
     threads: {
       flag: '--threads <n>',
@@ -26,11 +37,14 @@ SOURCE_DATE_EPOCH, or else the newest modification time inside the images.`,
   },
   examples: [
     {
-      run: 'coldseal release BOOTSET.yaml -o release',
-      note: 'Build and sign a release',
+      run: 'coldseal release BOOTSET.yaml -o release --no-disk',
+      note: 'Build and sign a release without a disk',
     },
   ],
-  exitCodes: { 3: 'an object or the written release is not what its digest says' },
+  exitCodes: {
+    3: 'an object, the written release or a release for another slot is not what it should be',
+    5: 'the initramfs is larger than a board may wait for',
+  },
   async run({ args: [bootset], options, output }) {
     if (options.dir === undefined) {
       throw new ColdsealError(
@@ -48,6 +62,9 @@ SOURCE_DATE_EPOCH, or else the newest modification time inside the images.`,
       threads: options.threads ?? availableParallelism(),
       keys: options.keys,
       board: options.board,
+      fallback: options.fallback,
+      recovery: options.recovery,
+      noDisk: options.noDisk,
       sourceDateEpoch: process.env['SOURCE_DATE_EPOCH'],
       startProgress: (label) => output.progress(label, { unit: 'bytes' }),
       onWarning: (text) => output.warn(text),

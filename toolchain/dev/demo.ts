@@ -137,8 +137,10 @@ class Demo {
       const board = process.arch === 'arm64' ? 'qemu-aarch64' : 'qemu-x86_64';
       writeFileSync(this.#path('BOOTSET.yaml'), bootsetText(board));
       await session.run({ argv: ['cat', 'BOOTSET.yaml'], cwd: this.#work });
-      await this.#coldseal(['release', 'BOOTSET.yaml', '-o', 'release']);
-      await this.#coldseal(['release', 'BOOTSET.yaml', '-o', 'again', '--quiet'], { lines: 1 });
+      await this.#coldseal(['release', 'BOOTSET.yaml', '--no-disk', '-o', 'release']);
+      await this.#coldseal(['release', 'BOOTSET.yaml', '--no-disk', '-o', 'again', '--quiet'], {
+        lines: 1,
+      });
       const { stdout } = await session.run({
         argv: ['diff', '-rq', 'release', 'again'],
         cwd: this.#work,

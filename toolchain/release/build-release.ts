@@ -1,10 +1,11 @@
 /**
  * `coldseal release`: bootset in, signed release directory out, in one order.
  *
- * Ask what can be asked before any work (settings, sources, key, board); build every image into one shared object
- * store; make and sign the manifest; read everything back from the directory through the device's own verification
- * and the image reader; only then give the directory its name. Whatever fails on the way, the name shows nothing
- * new. The same inputs give the same bytes in every file but the signature's and timings.json.
+ * Ask what can be asked before any work (settings, sources, key, board, the releases for other slots); make the boot
+ * files; build every image into one shared object store; make and sign the manifest; read everything back from the
+ * directory through the device's own verification and the image reader; make the disk of what was read back; only then
+ * give the directory its name. Whatever fails on the way, the name shows nothing new. The same inputs give the same bytes
+ * in every file but the signature's, the disk that carries the signature, and timings.json.
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, closeSync, constants, mkdirSync, openSync, renameSync } from 'node:fs';
@@ -14,12 +15,16 @@ import { openImage } from '../../runtime/format/erofs-image.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
 import { createManifest, encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
-import { distinctObjects, summariseObjects } from '../../runtime/format/object-list.ts';
+import {
+  distinctObjects,
+  type ObjectReference,
+  summariseObjects,
+} from '../../runtime/format/object-list.ts';
 import { restrictToComposefs } from '../../runtime/format/restrict.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { enableVerity } from '../../runtime/engines/node/verity.ts';
-import type { Progress } from '../cli/progress.ts';
+import type { DiskSummary } from '../disk/disk.ts';
 import { AtomicFile, refuseExisting, writeFileAtomically } from '../files/atomic-file.ts';
 import { isInside } from '../files/is-inside.ts';
 import { readInput } from '../files/read-input.ts';
@@ -33,14 +38,24 @@ import { DEV_KEYS_DIR, openDevSigner } from '../sign/dev-keys.ts';
 import { anchorOf } from '../sign/sign-envelope.ts';
 import { signManifest } from '../sign/sign-manifest.ts';
 import type { Signer, SignerDescription } from '../sign/signer.ts';
+import { bootBinding, type BootFiles, writeBootFiles } from './boot-files.ts';
+import {
+  bootBoardOf,
+  bootFilesOf,
+  type BootStepOptions,
+  makeDisk,
+  openSlots,
+} from './boot-steps.ts';
 import { type Bootset, type BootsetImage, loadBootset } from './bootset.ts';
 import { checkBoards, checkFormats, productionBoards } from './check-board.ts';
+import { UnbootableImages } from './check-bootable.ts';
 import { releaseRecord } from './record.ts';
+import type { SlotRelease } from './release-disk.ts';
 import { readSource, type SourceTree } from './sources.ts';
 import { StagedDirectory } from './staged-directory.ts';
 import { StageTimes, type Timings } from './timings.ts';
 
-export interface ReleaseOptions {
+export interface ReleaseOptions extends BootStepOptions {
   readonly bootset: string;
   readonly output: string;
   readonly force: boolean;
@@ -53,9 +68,6 @@ export interface ReleaseOptions {
   readonly sourceDateEpoch?: string | undefined;
   /** Seconds since 1970, for the validity of the key; the host's clock by default. Never enters the release. */
   readonly now?: number | undefined;
-  readonly startProgress: (label: string) => Progress;
-  readonly onWarning: (text: string) => void;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A release that has been built and published. */
@@ -67,7 +79,16 @@ export interface BuiltRelease {
   readonly images: readonly BuiltSetImage[];
   /** Distinct objects of the whole set, and what the images would need apart from each other. */
   readonly objects: { readonly count: number; readonly bytes: number };
+  /** What the bootloader starts, and the disk; undefined when the release has none. */
+  readonly boot: BuiltBoot | undefined;
   readonly timings: Timings;
+}
+
+export interface BuiltBoot {
+  readonly files: BootFiles;
+  /** Earlier releases on the disk. */
+  readonly slots: readonly SlotRelease[];
+  readonly disk: DiskSummary;
 }
 
 /** One image of the set, built. */
@@ -92,15 +113,18 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   const keys = options.keys ?? bootset.keys ?? DEV_KEYS_DIR;
   const signer = openDevSigner(keys, now === undefined ? {} : { now });
   checkBoards(bootset, signer.describe(), whenWhat);
+  const board = bootBoardOf(bootset, options);
   times.end('check');
+  const files = board && (await bootFilesOf(board, bootset, signer, options, times));
+  const slots = files === undefined ? [] : await openSlots(files, options, times);
 
   using staged = new StagedDirectory(options.output, options);
-  const images = await buildImages(bootset, staged.path, options, times);
+  const images = await buildImages(bootset, staged.path, { ...options, noDisk: !board }, times);
   checkFormats(
     bootset,
     images.map(({ entry }) => entry.format),
   );
-  const manifest = makeManifest(bootset, images, epoch ?? newestOf(images));
+  const manifest = makeManifest(bootset, images, epoch ?? newestOf(images), files);
   const payload = encodeManifest(manifest);
   const envelope = signManifest(manifest, signer, {
     productionBoards: productionBoards(bootset),
@@ -116,15 +140,20 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
     objects: setObjects(images),
   };
   writeFileAtomically(join(staged.path, 'manifest.cose'), envelope);
-  writeJson(join(staged.path, 'release.json'), releaseRecord(built, epoch));
+  if (files !== undefined) writeBootFiles(staged.path, files);
   times.end('sign');
 
-  await readBack(staged.path, built, signer, options);
+  const objects = await readBack(staged.path, built, signer, options);
   times.end('verify');
+  const own = { ...built, slot: 'a', path: staged.path, objects, hasDenyList: false } as const;
+  const disk = files && (await makeDisk(files, [own, ...slots], staged.path, options));
+  if (disk !== undefined) times.end('disk');
+  const boot = files && disk && { files, slots, disk };
+  writeJson(join(staged.path, 'release.json'), releaseRecord({ ...built, boot }, epoch));
   const timings = times.finish();
   writeJson(join(staged.path, 'timings.json'), timings);
   staged.commit();
-  return { ...built, timings };
+  return { ...built, boot, timings };
 }
 
 // --- images --------------------------------------------------------------------------------------------
@@ -143,6 +172,7 @@ async function buildImages(
     chmodSync(path, 0o755);
   }
   const built: BuiltSetImage[] = [];
+  const problems = new UnbootableImages(bootset, options);
   for (const image of bootset.images) {
     const progress = options.startProgress(`reading ${image.name}`);
     const { root, ...source } = await readSource(image, {
@@ -152,9 +182,11 @@ async function buildImages(
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.done());
     times.end(`read ${image.name}`);
+    problems.look(image, root, store);
     built.push({ image, source, ...writeImage(image, { root, ...source }, imageDirectory) });
     times.end(`write ${image.name}`);
   }
+  problems.tell();
   syncPath(imageDirectory);
   return built;
 }
@@ -228,6 +260,7 @@ function makeManifest(
   bootset: Bootset,
   images: readonly BuiltSetImage[],
   builtAt: number,
+  files: BootFiles | undefined,
 ): Manifest {
   return createManifest(
     {
@@ -239,7 +272,7 @@ function makeManifest(
       valid: bootset.valid,
       role: bootset.role,
       images: images.map(({ entry }) => entry),
-      bootBinding: undefined,
+      bootBinding: files && bootBinding(files),
       sbom: undefined,
       provenance: undefined,
       minDenyVersion: bootset.minDenyVersion,
@@ -289,10 +322,10 @@ async function readBack(
   { bootset, manifest }: Pick<BuiltRelease, 'bootset' | 'manifest'>,
   signer: Signer,
   options: ReleaseOptions,
-): Promise<void> {
+): Promise<readonly ObjectReference[]> {
   const { chain, algorithm } = signer.describe();
   const progress = options.startProgress('reading back');
-  const { verdict } = await checkRelease(directory, {
+  const { verdict, list } = await checkRelease(directory, {
     policy: {
       anchors: [anchorOf(chain)],
       algorithms: [algorithm],
@@ -309,7 +342,7 @@ async function readBack(
     onProgress: (done, total) => progress.update(done, total),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   }).finally(() => progress.done());
-  if (verdict.ok) return;
+  if (verdict.ok) return list;
   const { code, message } = verdict.reason!;
   throw new ColdsealError(code, `Cannot publish the release, reading it back says: ${message}`, {
     hint: 'something changed what had been written; check the disk and the memory of this machine',

@@ -7,16 +7,18 @@
 import { toHex } from '../../runtime/format/bytes.ts';
 import { MOUNT, MOUNT_FLAG, START } from '../../runtime/format/manifest-image.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
+import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { imageFileName } from '../sign/check-release.ts';
+import { DISK_FILE } from '../sign/release-files.ts';
 import { VERSION } from '../version.ts';
-import type { BuiltRelease, BuiltSetImage } from './build-release.ts';
+import type { BuiltBoot, BuiltRelease, BuiltSetImage } from './build-release.ts';
 
 /** The record of a release; `epoch` is SOURCE_DATE_EPOCH where it was given. */
 export function releaseRecord(
   built: Omit<BuiltRelease, 'timings'>,
   epoch: number | undefined,
 ): object {
-  const { bootset, manifest, objects } = built;
+  const { bootset, manifest, objects, boot } = built;
   return {
     schema: 1,
     product: manifest.product,
@@ -33,7 +35,12 @@ export function releaseRecord(
       boards: bootset.boards.map(({ value, sha256 }) => ({ id: value.id, sha256 })),
       images: built.images.map(inputOf),
     },
-    tools: { coldseal: VERSION, node: process.versions.node, openssl: process.versions.openssl },
+    tools: {
+      coldseal: VERSION,
+      node: process.versions.node,
+      openssl: process.versions.openssl,
+      ...(boot === undefined ? {} : compressorOf(boot)),
+    },
     options: {
       sourceDateEpoch: epoch ?? null,
       builtAtFrom: epoch === undefined ? 'newest modification time' : 'SOURCE_DATE_EPOCH',
@@ -41,6 +48,7 @@ export function releaseRecord(
     },
     images: built.images.map(outputOf),
     objects,
+    boot: boot === undefined ? null : bootOf(boot),
     timings: 'timings.json',
   };
 }
@@ -93,6 +101,44 @@ function outputOf({ image, entry, inodeCount }: BuiltSetImage): object {
       bytes: entry.objectBytes,
       listSha256: toHex(entry.objectListDigest),
     },
+  };
+}
+
+function compressorOf({ files }: BuiltBoot): object {
+  const { compression, compressor } = files.initramfs;
+  return compressor === undefined ? {} : { [compression]: compressor };
+}
+
+/** What boots. The disk carries the signature, so its layout is told here and not its hash. */
+export function bootOf({ files, slots, disk }: BuiltBoot): object {
+  const { board, kernel, initramfs, policy } = files;
+  const { compression, archiveBytes, baseBytes, initSha256 } = initramfs;
+  return {
+    board: board.value.id,
+    arch: board.value.arch,
+    kernel: { release: kernel.release, ...kernel.origin },
+    modules: policy.modules,
+    commandLine: board.value.kernel.command_line,
+    files: Object.fromEntries(
+      files.files.map(({ part, name, bytes, sha256 }) => [
+        part,
+        { file: name, size: bytes.length, sha256: toHex(sha256) },
+      ]),
+    ),
+    initramfs: { compression, archiveBytes, baseBytes, runtimeSha256: toHex(initSha256) },
+    trustSha256: toHex(createNodeCrypto().sha256(files.trust)),
+    disk: {
+      file: DISK_FILE,
+      size: disk.size,
+      files: disk.files,
+      partitions: disk.partitions.map(({ name, offset, size }) => ({ name, offset, size })),
+    },
+    slots: slots.map(({ slot, manifest, manifestSha256 }) => ({
+      slot,
+      version: manifest.version,
+      releaseId: toHex(manifest.releaseId),
+      manifestSha256,
+    })),
   };
 }
 

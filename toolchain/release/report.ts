@@ -2,7 +2,9 @@
 import { toHex } from '../../runtime/format/bytes.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
 import { formatBytes, formatDuration } from '../cli/progress.ts';
-import type { BuiltRelease } from './build-release.ts';
+import { breakEvenText } from '../disk/break-even.ts';
+import type { BuiltBoot, BuiltRelease } from './build-release.ts';
+import { bootOf } from './record.ts';
 
 /** What the images would need apart from each other beyond what they need together. */
 export function sharedObjects({ images, objects }: Pick<BuiltRelease, 'images' | 'objects'>): {
@@ -39,8 +41,29 @@ export function textReport(release: BuiltRelease, directory: string): string[] {
     `signed by     ${signer.name}, key ${signer.spkiSha256}, for ${signer.purposes.map(purposeName).join(', ')}`,
     `epochs        ${[...manifest.epochs].map(([domain, epoch]) => `domain ${domain}: ${epoch}`).join(', ')}`,
     `built at      ${builtAtText(manifest.builtAt)}`,
+    ...(release.boot === undefined ? [] : bootLines(release.boot)),
     `read back     every image and object, through the device's verification`,
     `written       ${directory} in ${formatDuration(timings.totalMs)}`,
+  ];
+}
+
+function bootLines({ files, slots, disk }: BuiltBoot): string[] {
+  const { kernel, initramfs, policy, breakEven } = files;
+  const { compression, archiveBytes, baseBytes } = initramfs;
+  const chosen = breakEven.costs.find((cost) => cost.compression === compression)!;
+  const [sizes, verdict] = breakEvenText(breakEven);
+  const places = disk.partitions.map(({ name, size }) => `${name} ${formatBytes(size)}`);
+  return [
+    `kernel        Linux ${kernel.release}, ${formatBytes(kernel.image.length)}, sha256 ${kernel.sha256}`,
+    `initramfs     ${compression}, ${formatBytes(chosen.bytes)} of ${formatBytes(archiveBytes)}, ` +
+      `without modules ${formatBytes(baseBytes)}; loads ${policy.modules.join(', ') || 'no modules'}`,
+    `              ${sizes}`,
+    `              ${verdict}`,
+    ...slots.map(
+      ({ slot, manifest }) =>
+        `slot ${slot.padEnd(9)}${manifest.product} ${manifest.version} (${toHex(manifest.releaseId)})`,
+    ),
+    `disk          ${formatBytes(disk.size)}: ${places.join(', ')}; ${formatBytes(disk.allocated)} in use`,
   ];
 }
 
@@ -72,6 +95,10 @@ export function jsonReport(release: BuiltRelease, directory: string): object {
       objects: { count: entry.objectCount, bytes: entry.objectBytes },
     })),
     objects: { ...objects, shared: sharedObjects(release) },
+    boot:
+      release.boot === undefined
+        ? null
+        : { ...bootOf(release.boot), breakEven: release.boot.files.breakEven },
     timings,
   };
 }

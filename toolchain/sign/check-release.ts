@@ -1,9 +1,10 @@
 /**
  * `coldseal verify`: the device's decision over a release directory, and then every object in it.
  *
- * Envelope, manifest and images go through runtime/verify.ts, unchanged. What only a host can afford follows:
- * every image's objects are listed and compared with the manifest, every object is hashed, and nothing else
- * may lie in the directory. The images are read once; what was measured is what is parsed.
+ * Envelope, manifest and images go through runtime/verify.ts, unchanged. What only a host can afford follows: the boot
+ * files are hashed, every image's objects are listed and compared with the manifest, every object is hashed, and nothing
+ * else may lie in the directory. The images are read once; what was measured is what is parsed. A disk is a file of its
+ * own, which `coldseal disk check` reads.
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,7 +30,8 @@ import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { readDigest } from '../objects/verity.ts';
-import { readWhole, RELEASE_FILES, withFile } from './release-files.ts';
+import { checkBootFiles } from './check-boot-files.ts';
+import { DISK_FILE, readWhole, releaseNames, withFile } from './release-files.ts';
 import { agreeWithSecondReader } from './second-reader.ts';
 
 /** One object of an image, as the image reader lists it. */
@@ -54,6 +56,12 @@ export interface ReleaseReport {
   readonly verdict: ManifestVerdict;
   /** Objects whose content was found good. */
   readonly objects: { readonly count: number; readonly bytes: number };
+  /** The distinct objects of all images; empty unless the verdict is yes. */
+  readonly list: readonly ObjectReference[];
+  /** Kernel, initramfs and so on that are what the manifest binds. */
+  readonly bootFiles: readonly string[];
+  /** Whether there is a disk. What is on it has not been looked at: `coldseal disk check` does. */
+  readonly hasDisk: boolean;
 }
 
 /** Verifies a release directory. A "no" is in the verdict; only trouble of the host throws. */
@@ -64,17 +72,20 @@ export async function checkRelease(
   const images = new Map<string, Uint8Array>();
   const verdict = verifyDirectory(dir, options, images);
   const objects = { count: 0, bytes: 0 };
-  if (!verdict.ok) return { verdict, objects };
+  const nothing = { list: [], bootFiles: [], hasDisk: false };
+  if (!verdict.ok) return { verdict, objects, ...nothing };
   try {
-    agreeWithSecondReader(encodeManifest(verdict.manifest!), 'the manifest');
-    const list = listObjects(verdict.manifest!, images, options);
-    checkNothingElse(dir, verdict.manifest!, list);
+    const manifest = verdict.manifest!;
+    agreeWithSecondReader(encodeManifest(manifest), 'the manifest');
+    const bootFiles = checkBootFiles(dir, manifest);
+    const list = listObjects(manifest, images, options);
+    checkNothingElse(dir, manifest, list, bootFiles);
     await checkObjects(dir, list, options, objects);
-    return { verdict, objects };
+    return { verdict, objects, list, bootFiles, hasDisk: listNames(dir).includes(DISK_FILE) };
   } catch (error) {
     if (!(error instanceof ColdsealError) || !/^(VERIFY|FORMAT)_/.test(error.code)) throw error;
     const integrity = { status: 'fail', code: error.code, message: error.message } as const;
-    return { verdict: { ...verdict, ok: false, reason: error, integrity }, objects };
+    return { verdict: { ...verdict, ok: false, reason: error, integrity }, objects, ...nothing };
   }
 }
 
@@ -123,10 +134,10 @@ function measureImage(
 }
 
 /** The objects of all images, each list proven equal to what the manifest says about it. */
-function listObjects(
+export function listObjects(
   manifest: Manifest,
   images: ReadonlyMap<string, Uint8Array>,
-  options: CheckReleaseOptions,
+  options: Pick<CheckReleaseOptions, 'objectsOfImage'>,
 ): ObjectReference[] {
   const { sha256 } = createNodeCrypto();
   const all: ObjectReference[] = [];
@@ -216,8 +227,9 @@ function checkNothingElse(
   dir: string,
   manifest: Manifest,
   objects: readonly ObjectReference[],
+  bootFiles: readonly string[],
 ): void {
-  checkNames(dir, RELEASE_FILES);
+  checkNames(dir, releaseNames(manifest, bootFiles));
   checkKinds(dir);
   checkNames(join(dir, 'images'), new Set(manifest.images.map(imageFileName)));
   const fanOut = new Map<string, Set<string>>();

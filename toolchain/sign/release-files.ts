@@ -6,10 +6,11 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import type { BootBinding, Manifest } from '../../runtime/format/manifest.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 
-/** Names that may stand directly in a release directory. */
-export const RELEASE_FILES: ReadonlySet<string> = new Set([
+/** Names that may stand directly in any release directory. */
+const PLAIN_FILES = [
   'deny.cose',
   'images',
   'manifest.cose',
@@ -19,7 +20,32 @@ export const RELEASE_FILES: ReadonlySet<string> = new Set([
   'release.json',
   'sbom.json',
   'timings.json',
-]);
+];
+
+/** The disk; what is on it is for `coldseal disk check`. */
+export const DISK_FILE = 'disk.img';
+
+/** What the manifest's boot binding names, and the names it may have: one of them. */
+export const BOUND_FILES: readonly (readonly [
+  part: keyof BootBinding,
+  names: readonly [string, ...string[]],
+])[] = [
+  ['kernel', ['kernel']],
+  ['dtb', ['dtb']],
+  ['cmdline', ['cmdline.txt']],
+  ['initramfs', ['initramfs.cpio', 'initramfs.cpio.lz4', 'initramfs.cpio.zst']],
+  ['container', ['container']],
+];
+
+/** Names that may stand in the directory of a release: boot files and a disk only where the manifest binds them. */
+export function releaseNames(
+  { bootBinding }: Pick<Manifest, 'bootBinding'>,
+  bootFiles: readonly string[],
+): ReadonlySet<string> {
+  const names = new Set([...PLAIN_FILES, ...bootFiles]);
+  if (bootBinding?.kernel !== undefined) names.add(DISK_FILE);
+  return names;
+}
 
 /** Runs `use` on an open regular file; `missing` is the code when there is none. */
 export function withFile<T>(

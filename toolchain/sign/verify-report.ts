@@ -5,10 +5,11 @@ import { commonName } from '../../runtime/format/x509.ts';
 import { CHECKS, type CheckResult } from '../../runtime/verify.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import type { ReleaseReport } from './check-release.ts';
+import { DISK_FILE } from './release-files.ts';
 
 /** The report in lines. The first says yes or no. */
 export function textReport(report: ReleaseReport): string[] {
-  const { verdict, objects } = report;
+  const { verdict, objects, bootFiles } = report;
   const { manifest, reason } = verdict;
   const lines =
     reason === undefined
@@ -32,6 +33,8 @@ export function textReport(report: ReleaseReport): string[] {
   for (const { image, result } of verdict.images) {
     lines.push(`image         ${image.name}: ${resultText(result)} (${toHex(image.digest.value)})`);
   }
+  if (bootFiles.length > 0) lines.push(`boot files    ${bootFiles.join(', ')}: pass`);
+  if (report.hasDisk) lines.push(`disk          not looked at: coldseal disk check ${DISK_FILE}`);
   return lines;
 }
 
@@ -69,6 +72,8 @@ export function jsonReport(report: ReleaseReport): object {
       ...result,
     })),
     objects,
+    bootFiles: report.bootFiles,
+    disk: report.hasDisk ? 'not-evaluated' : null,
   };
 }
 

@@ -1,0 +1,121 @@
+/**
+ * The steps of `coldseal release` that have to do with booting, with their progress and their times: which board, its
+ * boot files, the releases for its other slots, its disk.
+ */
+import { join } from 'node:path';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { Board } from '../board/schema.ts';
+import type { Progress } from '../cli/progress.ts';
+import type { ConfigFile } from '../config/config-file.ts';
+import type { DiskSummary } from '../disk/disk.ts';
+import { DISK_FILE } from '../sign/release-files.ts';
+import type { Signer } from '../sign/signer.ts';
+import { bootBoard, type BootFiles, makeBootFiles } from './boot-files.ts';
+import type { Bootset } from './bootset.ts';
+import { openSlotRelease, type SlotRelease, writeReleaseDisk } from './release-disk.ts';
+import type { StageTimes } from './timings.ts';
+
+/** What of the release's options the steps read. */
+export interface BootStepOptions {
+  /** Make neither boot files nor a disk. */
+  readonly noDisk?: boolean | undefined;
+  /** Directory of an earlier release for slot b. */
+  readonly fallback?: string | undefined;
+  /** Directory of a release for recovery. */
+  readonly recovery?: string | undefined;
+  /** Stands for the runtime that would be built; for tests. */
+  readonly init?: Uint8Array | undefined;
+  readonly startProgress: (label: string) => Progress;
+  readonly onWarning: (text: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The board whose disk is made. Throws USAGE_OPTION_CONFLICT for a slot's release without a disk or without the slot. */
+export function bootBoardOf(
+  bootset: Bootset,
+  options: BootStepOptions,
+): ConfigFile<Board> | undefined {
+  const { noDisk, fallback, recovery, onWarning } = options;
+  const board = noDisk === true ? undefined : bootBoard(bootset, onWarning);
+  const given = fallback === undefined ? '--recovery' : '--fallback';
+  const refuse = (problem: string): never => {
+    throw new ColdsealError('USAGE_OPTION_CONFLICT', `Cannot use ${given}: ${problem}`);
+  };
+  if (fallback === undefined && recovery === undefined) return board;
+  if (board === undefined) {
+    return refuse(noDisk === true ? '--no-disk makes no disk' : 'no board here has a disk made');
+  }
+  const { id, slots, on_failure: steps } = board.value;
+  if (fallback !== undefined && slots.count === 1) refuse(`board ${id} has one slot`);
+  if (recovery !== undefined && !steps.some((step) => step.recovery === true)) {
+    onWarning(
+      `board ${id} never boots what --recovery puts on the disk: its on_failure has no recovery`,
+    );
+  }
+  return board;
+}
+
+/** Makes the boot files, each step timed. */
+export async function bootFilesOf(
+  board: ConfigFile<Board>,
+  bootset: Bootset,
+  signer: Signer,
+  options: BootStepOptions,
+  times: StageTimes,
+): Promise<BootFiles> {
+  const { init, onWarning, signal } = options;
+  let progress: Progress | undefined;
+  return makeBootFiles(board, bootset, signer.describe(), {
+    init,
+    onWarning,
+    signal,
+    onStep: (label) => {
+      progress = options.startProgress(label);
+      progress.update(0);
+    },
+    onStepEnd: (stage) => {
+      progress?.done();
+      times.end(stage);
+    },
+  }).finally(() => progress?.done());
+}
+
+/** Verifies the releases for the other slots. */
+export async function openSlots(
+  files: BootFiles,
+  options: BootStepOptions,
+  times: StageTimes,
+): Promise<SlotRelease[]> {
+  const slots: SlotRelease[] = [];
+  for (const [slot, path] of [
+    ['b', options.fallback],
+    ['recovery', options.recovery],
+  ] as const) {
+    if (path === undefined) continue;
+    const progress = options.startProgress(`verifying ${path}`);
+    const { signal } = options;
+    const onProgress = (done: number, total: number): void => progress.update(done, total);
+    slots.push(
+      await openSlotRelease(slot, path, files, { onProgress, signal }).finally(() =>
+        progress.done(),
+      ),
+    );
+    times.end(`verify ${slot === 'b' ? 'fallback' : slot}`);
+  }
+  return slots;
+}
+
+/** Writes the disk beside the boot files. */
+export async function makeDisk(
+  files: BootFiles,
+  slots: readonly SlotRelease[],
+  directory: string,
+  options: BootStepOptions,
+): Promise<DiskSummary> {
+  const progress = options.startProgress('writing the disk');
+  return writeReleaseDisk(files, slots, {
+    output: join(directory, DISK_FILE),
+    onProgress: (done, total) => progress.update(done, total),
+    signal: options.signal,
+  }).finally(() => progress.done());
+}
