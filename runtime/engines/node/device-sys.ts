@@ -232,7 +232,7 @@ const REBOOT = { restart: 0x01234567, 'power-off': 0x4321fedc, halt: 0xcdef0123 
 
 const power: SysPower = {
   logKernel: (level, text) => {
-    const line = `<${LOG_PRIORITY[level]}>coldseal: ${text.replaceAll('\n', ' ')}`;
+    const line = `<${LOG_PRIORITY[level]}>${text.replaceAll('\n', ' ')}`;
     try {
       // Opened anew for each line: the kernel limits the rate of an open file.
       const fd = openSync('/dev/kmsg', constants.O_WRONLY);
