@@ -10,6 +10,8 @@ import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
 import { boardCheck } from '../commands/board-check.ts';
 import { boardList } from '../commands/board-list.ts';
 import { boardShow } from '../commands/board-show.ts';
+import { diskCheck } from '../commands/disk-check.ts';
+import { diskFlash } from '../commands/disk-flash.ts';
 import { doctor } from '../commands/doctor.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
@@ -52,6 +54,8 @@ export const COMMANDS: readonly Command[] = [
   keysShow,
   release,
   verify,
+  diskCheck,
+  diskFlash,
   boardList,
   boardShow,
   boardCheck,

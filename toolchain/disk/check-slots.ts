@@ -8,7 +8,6 @@ import {
   STORE_OBJECTS,
   storeImage,
 } from '../../runtime/device-paths.ts';
-import { toHex } from '../../runtime/format/bytes.ts';
 import { decodeEnvelope, ENVELOPE_BYTES_MAX } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { ImageEntry } from '../../runtime/format/manifest-image.ts';
@@ -168,7 +167,3 @@ function noManifest(problem: string): ColdsealError {
     `Cannot find a manifest on the store: ${problem}`,
   );
 }
-
-/** The release id of a slot as text. */
-export const releaseIdText = ({ manifest }: SlotReport): string =>
-  manifest === undefined ? 'unknown' : toHex(manifest.releaseId);
