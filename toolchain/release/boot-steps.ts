@@ -7,12 +7,13 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { Board } from '../board/schema.ts';
 import type { Progress } from '../cli/progress.ts';
 import type { ConfigFile } from '../config/config-file.ts';
+import { checkDisk } from '../disk/check-disk.ts';
 import type { DiskSummary } from '../disk/disk.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import type { Signer } from '../sign/signer.ts';
 import { bootBoard, type BootFiles, makeBootFiles } from './boot-files.ts';
 import type { Bootset } from './bootset.ts';
-import { openSlotRelease, type SlotRelease, writeReleaseDisk } from './release-disk.ts';
+import { bootPolicy, openSlotRelease, type SlotRelease, writeReleaseDisk } from './release-disk.ts';
 import type { StageTimes } from './timings.ts';
 
 /** What of the release's options the steps read. */
@@ -105,17 +106,38 @@ export async function openSlots(
   return slots;
 }
 
-/** Writes the disk beside the boot files. */
+/** Writes the disk beside the boot files, and reads it back as `coldseal disk check` does. */
 export async function makeDisk(
   files: BootFiles,
   slots: readonly SlotRelease[],
   directory: string,
   options: BootStepOptions,
+  times: StageTimes,
 ): Promise<DiskSummary> {
-  const progress = options.startProgress('writing the disk');
-  return writeReleaseDisk(files, slots, {
-    output: join(directory, DISK_FILE),
-    onProgress: (done, total) => progress.update(done, total),
-    signal: options.signal,
-  }).finally(() => progress.done());
+  const output = join(directory, DISK_FILE);
+  const { signal } = options;
+  const writing = options.startProgress('writing the disk');
+  const disk = await writeReleaseDisk(files, slots, {
+    output,
+    onProgress: (done, total) => writing.update(done, total),
+    signal,
+  }).finally(() => writing.done());
+  times.end('disk');
+  const checking = options.startProgress('reading back the disk');
+  const { findings } = await checkDisk(output, {
+    policy: bootPolicy(files),
+    onProgress: (done, total) => checking.update(done, total),
+    ...(signal === undefined ? {} : { signal }),
+  }).finally(() => checking.done());
+  times.end('check disk');
+  const [finding] = findings;
+  if (finding === undefined) return disk;
+  const { code, message, where } = finding;
+  throw new ColdsealError(
+    code,
+    `Cannot publish the release, reading back its disk says: ${where}: ${message}`,
+    {
+      hint: 'something changed what had been written; check the disk and the memory of this machine',
+    },
+  );
 }

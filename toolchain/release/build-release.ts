@@ -146,8 +146,7 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   const objects = await readBack(staged.path, built, signer, options);
   times.end('verify');
   const own = { ...built, slot: 'a', path: staged.path, objects, hasDenyList: false } as const;
-  const disk = files && (await makeDisk(files, [own, ...slots], staged.path, options));
-  if (disk !== undefined) times.end('disk');
+  const disk = files && (await makeDisk(files, [own, ...slots], staged.path, options, times));
   const boot = files && disk && { files, slots, disk };
   writeJson(join(staged.path, 'release.json'), releaseRecord({ ...built, boot }, epoch));
   const timings = times.finish();
