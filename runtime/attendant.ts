@@ -141,7 +141,7 @@ function attempt<T>(action: () => T, sys?: DeviceSys): T | undefined {
   } catch (error) {
     const code = error instanceof ColdsealError ? error.code : errnoOf(error);
     if (code === undefined) throw error;
-    sys?.logKernel('warning', `coldseal: attendant: ${(error as Error).message}`);
+    sys?.logKernel('warning', `coldseal: attendant: ${code}: ${(error as Error).message}`);
     return undefined;
   }
 }

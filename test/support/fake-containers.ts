@@ -53,11 +53,12 @@ export class FakeContainers {
   forkResult: number | undefined = 0;
   #running: Running[] = [];
   readonly #open = new Map<Fd, string>();
-  #nextFd = 10;
+  #nextFd: Fd;
 
-  constructor(scripts: Readonly<Record<string, ContainerScript>>, nowMs = 1000) {
+  constructor(scripts: Readonly<Record<string, ContainerScript>>, nowMs = 1000, firstFd = 10) {
     this.scripts = scripts;
     this.nowMs = nowMs;
+    this.#nextFd = firstFd;
   }
 
   /** What is open now; pipes are named after their container. */
