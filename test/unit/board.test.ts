@@ -13,7 +13,22 @@ import { bootsetLab } from '../support/bootset-lab.ts';
 const test = suite('board');
 
 test('every shipped board loads, and names the schema for editors', () => {
-  assert.equal(boardIds(), ['qemu-aarch64', 'qemu-x86_64', 'ti-am62x-sk']);
+  assert.equal(boardIds(), [
+    'intel-elkhart-lake-crb',
+    'nxp-imx8mp-evk',
+    'nxp-s32g3-rdb3',
+    'qemu-aarch64',
+    'qemu-microvm-x86_64',
+    'qemu-x86_64',
+    'qualcomm-sa8775p-ride',
+    'radxa-rock-5b',
+    'raspberrypi-4b',
+    'raspberrypi-5',
+    'renesas-spider',
+    'ti-am62p-sk',
+    'ti-am62x-sk',
+    'ti-j784s4-evm',
+  ]);
   for (const id of boardIds()) {
     const { value } = loadBoard(id, '/');
     assert.is(value.id, id);
