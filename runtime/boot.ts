@@ -122,8 +122,9 @@ function readPolicy(run: BootRun): NonNullable<BootRun['sealed']> {
 /** Chooses the next slot and counts its try. */
 function chooseNext(run: BootRun, failed: readonly Slot[]): void {
   const { state } = run.partition!;
-  const { slotCount } = run.sealed!.policy;
-  run.choice = chooseSlot(state, { slotCount, failed, first: run.commandLine.slot });
+  const { slotCount, onFailure } = run.sealed!.policy;
+  const keepGood = !onFailure.some(({ action }) => action === 'recovery');
+  run.choice = chooseSlot(state, { slotCount, failed, first: run.commandLine.slot, keepGood });
   if (run.choice === undefined) return;
   const { slot, because, onlyNew } = run.choice;
   log(run, 'info', `slot ${slot}: ${because}`);

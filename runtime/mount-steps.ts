@@ -143,7 +143,13 @@ function noImageVerity(
 /** Whether the image has ACLs, from its header. */
 function readHeader(sys: Sys, image: Fd, name: string): boolean {
   const bytes = new Uint8Array(ComposefsHeader.size);
-  const length = sys.read(image, bytes, 0);
+  let length: number;
+  try {
+    length = sys.read(image, bytes, 0);
+  } catch (error) {
+    // Also what a kernel says whose fs-verity finds a block that does not fit.
+    throw explainSysError(error, `Cannot read the image ${name}`, { code: 'HOST_READ_FAILED' });
+  }
   try {
     const header = ComposefsHeader.decode(bytes.subarray(0, length));
     return (header.flags & COMPOSEFS_FLAGS_HAS_ACL) !== 0;

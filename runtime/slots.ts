@@ -3,7 +3,8 @@
  *
  * Each boot of a slot uses up a try, counted before anything of it is mounted; `markGood` fills them up again. A slot
  * without tries is only looked at for a release that the state does not know, which starts with fresh ones. When no
- * slot has tries the latch closes: two bad slots never take turns. Everything returns a new state.
+ * slot has tries the latch closes: two bad slots never take turns. On a board without a recovery image a slot that
+ * was good may still boot then, always the same one. Everything returns a new state.
  */
 import { equalBytes } from './format/bytes.ts';
 import { SLOTS, type SlotName, type SlotState } from './format/slot-state.ts';
@@ -25,6 +26,8 @@ export interface SlotQuestion {
   readonly failed: readonly Slot[];
   /** What the command line asks for: tried first, not more often. */
   readonly first?: Slot | undefined;
+  /** The board has no recovery image: rather than nothing, a slot that was good is booted without tries. */
+  readonly keepGood: boolean;
 }
 
 /** What the state says about one slot. */
@@ -50,7 +53,7 @@ function withFacts(state: SlotState, slot: Slot, change: Partial<SlotFacts>): Sl
 
 /** The next slot to try in this boot; undefined when none is left. */
 export function chooseSlot(state: SlotState, question: SlotQuestion): SlotChoice | undefined {
-  const { slotCount, failed, first } = question;
+  const { slotCount, failed, first, keepGood } = question;
   const active: Slot = state.active === 2 ? 'b' : 'a';
   const preferred = slotCount === 1 ? 'a' : (first ?? active);
   const order: Slot[] = slotCount === 1 ? ['a'] : [preferred, preferred === 'a' ? 'b' : 'a'];
@@ -58,6 +61,11 @@ export function chooseSlot(state: SlotState, question: SlotQuestion): SlotChoice
   const mayTry = (slot: Slot): boolean => state.latch === 0 && slotFacts(state, slot).tries > 0;
   const slot = left.find(mayTry);
   if (slot === undefined) {
+    // Power that failed in every boot looks the same as a slot that hangs. Always the same slot: no taking turns.
+    const good = keepGood ? left.find((each) => slotFacts(state, each).isGood) : undefined;
+    if (good !== undefined) {
+      return { slot: good, because: 'it was good, and no slot has tries left', onlyNew: false };
+    }
     const because = state.latch === 1 ? 'the latch is closed' : 'no slot has tries left';
     return left[0] && { slot: left[0], because: `${because}: only a new release`, onlyNew: true };
   }

@@ -93,7 +93,8 @@ export const imagePath = (slot: SlotName, index = 0): string =>
   `images/${digestOf(IMAGES[{ a: 0, b: 3, recovery: 6 }[slot] + index]!)}.cfs`;
 
 export function seal(board: FakeBoard, path: string, bytes: Uint8Array): void {
-  board.store.set(path, { bytes, sealed: digestOf(bytes) });
+  // A copy: tests change bytes in place.
+  board.store.set(path, { bytes: Uint8Array.from(bytes), sealed: digestOf(bytes) });
 }
 
 export function putManifest(board: FakeBoard, slot: SlotName, envelope: Uint8Array): void {
