@@ -294,7 +294,7 @@ static _Noreturn void end_board(int code)
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
-    prepare_signals();
+    prepare_process();
     int code = run_engine(argc > 0 ? argc - 1 : 0, argv + 1);
     /* Also true of a copy that `fork` made: it is another process. */
     if (getpid() == 1)

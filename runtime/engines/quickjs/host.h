@@ -53,8 +53,11 @@ bool add_file_calls(JSContext *ctx, JSValueConst host);
 bool add_mount_calls(JSContext *ctx, JSValueConst host);
 bool add_process_calls(JSContext *ctx, JSValueConst host);
 
-/* Blocks SIGCHLD, which `wait` takes from its queue, and ignores SIGPIPE; children get the old state back. */
-void prepare_signals(void);
+/*
+ * Blocks SIGCHLD, which `wait` takes from its queue, ignores SIGPIPE, and lets PID 1 go before the kernel's workers.
+ * Programs that are started get the usual state back.
+ */
+void prepare_process(void);
 
 /* One record of the kernel's log at a level of syslog(3), cut to what the kernel takes; -1 with errno. */
 int write_kernel_log(int level, const char *text, size_t length);
