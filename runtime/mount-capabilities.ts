@@ -4,7 +4,7 @@
  * Version numbers lie (distributions backport), so each capability is asked of the kernel itself; contexts are
  * never mounted anywhere, so closing their descriptors undoes everything. Versions in comments are upstream's.
  */
-import { errnoOf, SysError } from './sys-error.ts';
+import { errnoOf } from './sys-error.ts';
 import type { Fd, FsConfig, Sys } from './sys.ts';
 
 export interface MountCapabilities {
@@ -87,7 +87,8 @@ function accepts(sys: Sys, context: Fd, value: FsConfig): boolean {
     sys.fsconfig(context, value);
     return true;
   } catch (error) {
-    if (error instanceof SysError && error.code !== 'EPERM') return false;
+    const errno = errnoOf(error);
+    if (errno !== undefined && errno !== 'EPERM') return false;
     throw error;
   }
 }

@@ -168,7 +168,7 @@ function runChecks(request: VerifyRequest, ledger: Ledger): void {
 
   ledger.current = 'integrity';
   const manifest = decodeManifest(payload);
-  if (!equalBytes(manifest.releaseId, releaseIdOf(manifest, crypto.sha256))) {
+  if (!equalBytes(manifest.releaseId, releaseIdOf(payload, crypto.sha256))) {
     throw new ColdsealError(
       'VERIFY_RELEASE_ID',
       `Cannot accept release ${toHex(manifest.releaseId)}: its contents give another release id`,

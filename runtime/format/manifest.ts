@@ -156,17 +156,18 @@ export function createManifest(
     images: [...input.images].sort(byRoleAndName),
   };
   const draft = { ...sorted, minRuntime: requiredRuntime(sorted), releaseId: new Uint8Array(16) };
-  const manifest = { ...draft, releaseId: releaseIdOf(draft, sha256) };
+  const manifest = { ...draft, releaseId: releaseIdOf(encodeManifest(draft), sha256) };
   decodeManifest(encodeManifest(manifest)); // What the builder writes, the device must read.
   return manifest;
 }
 
-/** SHA-256 over a label and the manifest without its release_id, cut to 16 bytes. */
+/** SHA-256 over a label and the manifest without its release_id, cut to 16 bytes; of the canonical bytes. */
 export function releaseIdOf(
-  manifest: Manifest,
+  encoded: Uint8Array,
   sha256: (bytes: Uint8Array) => Uint8Array,
 ): Uint8Array {
-  const map = manifestMap(manifest);
+  // The device reads and never writes manifests: taking the map apart again spares it the writer.
+  const map = new Map(decodeCanonical(encoded, LIMITS) as CborMap);
   map.delete(KEY.RELEASE_ID);
   return sha256(concatBytes(encodeUtf8('coldseal release id v1\0'), encodeCanonical(map))).slice(
     0,

@@ -103,7 +103,7 @@ test('the release id is over the contents, and over nothing else', () => {
   const manifest = testManifest();
   assert.is(manifest.releaseId.length, 16);
   assert.equal(
-    releaseIdOf({ ...manifest, releaseId: new Uint8Array(16) }, sha256),
+    releaseIdOf(encodeManifest({ ...manifest, releaseId: new Uint8Array(16) }), sha256),
     manifest.releaseId,
   );
   for (const change of [
