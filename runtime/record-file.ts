@@ -27,19 +27,26 @@ export function writeRecord(sys: SysWrites, record: BootRecord): void {
 
 /** The record of this boot; undefined when there is none. */
 export function readRecord(sys: SysFiles): BootRecord | undefined {
-  let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(toByteString(readSmallFile(sys, RUN_RECORD, RECORD_BYTES_MAX)));
+    text = toByteString(readSmallFile(sys, RUN_RECORD, RECORD_BYTES_MAX));
   } catch (error) {
-    if (error instanceof ColdsealError) {
-      if (error.code === 'HOST_NOT_FOUND') return undefined;
-      throw error;
-    }
+    if (error instanceof ColdsealError && error.code === 'HOST_NOT_FOUND') return undefined;
+    throw error;
   }
+  const value = parse(text);
   const { kind, schema } = (value ?? {}) as Partial<BootRecord>;
   if (kind === 'coldseal-boot-record' && schema === BOOT_RECORD_SCHEMA) return value as BootRecord;
   throw new ColdsealError(
     'FORMAT_BOOT_RECORD',
     `Cannot read ${RUN_RECORD}: expected a boot record of schema 1`,
   );
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
