@@ -25,9 +25,10 @@ interface SchemaNode {
   readonly anyOf?: readonly SchemaNode[];
   readonly additionalProperties?: SchemaNode | boolean;
   readonly enum?: readonly string[];
+  readonly const?: string | number | boolean;
   readonly minimum?: number;
   readonly maximum?: number;
-  readonly default?: string | number | boolean | readonly string[];
+  readonly default?: string | number | boolean | readonly unknown[];
 }
 
 const PAGES: readonly ConfigPage[] = [
@@ -143,7 +144,9 @@ function isFact(node: SchemaNode): boolean {
 function valueText(node: SchemaNode): string {
   const { default: preset } = node;
   const suffix =
-    preset === undefined || typeof preset === 'object' ? '' : `, default ${String(preset)}`;
+    preset === undefined || preset === '' || typeof preset === 'object'
+      ? ''
+      : `, default ${String(preset)}`;
   if (node.anyOf !== undefined) {
     return (
       node.anyOf
@@ -152,6 +155,7 @@ function valueText(node: SchemaNode): string {
         .join(' or ') + suffix
     );
   }
+  if (node.const !== undefined) return `${String(node.const)}${suffix}`;
   if (node.enum !== undefined) return `${node.enum.join(', ')}${suffix}`;
   if (isFact(node)) return 'figure';
   switch (node.type) {
@@ -163,7 +167,7 @@ function valueText(node: SchemaNode): string {
       return `true or false${suffix}`;
     case 'array': {
       const list =
-        Array.isArray(preset) && preset.length > 0 ? `, default ${preset.join(', ')}` : '';
+        Array.isArray(preset) && preset.length > 0 ? `, default ${listText(preset)}` : '';
       return `list of ${node.items === undefined ? 'values' : valueText(node.items)}${list}`;
     }
     case 'object':
@@ -171,6 +175,17 @@ function valueText(node: SchemaNode): string {
     default:
       return `text${suffix}`;
   }
+}
+
+/** A default of words as words, one of settings as a board file would say it. */
+function listText(values: readonly unknown[]): string {
+  return values
+    .map((value) =>
+      typeof value === 'object'
+        ? JSON.stringify(value).replaceAll('"', '').replaceAll(/[:,]/g, '$& ')
+        : String(value),
+    )
+    .join(', ');
 }
 
 function boundsText({ minimum, maximum }: SchemaNode): string {
