@@ -69,7 +69,7 @@ test('a release has what boots, and the manifest binds it', async () => {
   const text = textReport({ ...built, boot, manifest }, 'out').join('\n');
   assert.match(text, /^kernel {8}Linux 6\.12\.9-test/m);
   assert.match(text, /^initramfs {5}none, .* loads virtio_blk, libcrc32c, erofs$/m);
-  assert.match(text, /which is fastest cannot be told: the board file has no storage/);
+  assert.match(text, /which is fastest cannot be told: the board file has no decompress_mb_s\.lz4/);
   assert.match(text, /^disk {10}/m);
 });
 

@@ -121,12 +121,14 @@ export function breakEvenText({ storageMbS, costs, fastest, best }: BreakEven): 
   const lacks = costs.flatMap(({ compression, unpackMs }) =>
     unpackMs === undefined ? [`decompress_mb_s.${compression}`] : [],
   );
-  if (storageMbS === undefined) lacks.unshift('storage[0].measured_mb_s');
   const at = storageMbS === undefined ? '' : ` at ${storageMbS} MB/s`;
+  const bySpeed = `by storage speed: ${ranges.join(', ')}`;
   return [
     `${each.join('; ')}${at}`,
     lacks.length > 0
       ? `which is fastest cannot be told: the board file has no ${lacks.join(', ')}`
-      : `fastest here: ${best}; by storage speed: ${ranges.join(', ')}`,
+      : storageMbS === undefined
+        ? `fastest ${bySpeed}; the board file has no storage[0].measured_mb_s`
+        : `fastest here: ${best}; ${bySpeed}`,
   ];
 }
