@@ -98,4 +98,9 @@ export interface BootRecord {
   readonly images: readonly BootedImage[];
   readonly containers: readonly StartedContainer[];
   readonly notes: readonly BootNote[];
+  /** What was read from the store's disk until the record was made; absent where nobody counted. */
+  readonly io?: {
+    readonly readBytes: number;
+    readonly readRequests: number;
+  };
 }

@@ -12,6 +12,7 @@ import { boardList } from '../commands/board-list.ts';
 import { boardShow } from '../commands/board-show.ts';
 import { diskCheck } from '../commands/disk-check.ts';
 import { diskFlash } from '../commands/disk-flash.ts';
+import { boot } from '../commands/boot.ts';
 import { doctor } from '../commands/doctor.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
@@ -56,6 +57,7 @@ export const COMMANDS: readonly Command[] = [
   verify,
   diskCheck,
   diskFlash,
+  boot,
   boardList,
   boardShow,
   boardCheck,

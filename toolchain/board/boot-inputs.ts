@@ -1,0 +1,255 @@
+/**
+ * What a virtual board boots from: the part of ROM and bootloader. Kernel, initramfs and command line come out of the
+ * boot partition of the release's disk, the hardware from the board file.
+ *
+ * Nothing is verified here: whether a changed disk boots is for the device to say. Everything is put into a directory
+ * of its own, and every run gets a fresh copy of the disk there, so that the release stays as it is.
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { explainSysError } from '../../runtime/sys-error.ts';
+import { BOOT_FILE } from '../disk/disk.ts';
+import { openDisk, readBootFiles } from '../disk/open-disk.ts';
+import { writeAll } from '../disk/write-all.ts';
+import { readInput } from '../files/read-input.ts';
+import { DISK_FILE } from '../sign/release-files.ts';
+import { loadBoard } from './load.ts';
+import type { Board } from './schema.ts';
+
+/** SHA-256 of what was booted, lower-case hexadecimal. */
+export interface InputDigests {
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly commandLine: string;
+  readonly dtb?: string;
+  readonly disk: string;
+}
+
+export interface BootInputs extends Disposable {
+  readonly board: Board;
+  readonly virtual: NonNullable<Board['virtual']>;
+  /** What release.json says; null where there is none. */
+  readonly release: { readonly id: string; readonly version: string } | null;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly dtb?: string;
+  /** As the boot partition has it. */
+  readonly commandLine: string;
+  /** Bytes that a bootloader reads. */
+  readonly bootBytes: number;
+  readonly digests: InputDigests;
+  /** Where runs put their files; removed at the end. */
+  readonly workDir: string;
+  /** A new copy of the disk that may be written to; holes stay holes. */
+  copyDisk(name: string): Disposable & { readonly path: string };
+}
+
+export interface BootInputOptions {
+  /** Instead of the board that the release was made for: identifier, or path of a board file. */
+  readonly board?: string | undefined;
+  /** Where a relative path of a board file counts from. */
+  readonly from: string;
+}
+
+const releaseJson = z.object({
+  releaseId: z.string(),
+  version: z.string(),
+  boot: z.object({ board: z.string() }).nullable().optional(),
+});
+
+const COPY_STEP = 4 * 1024 * 1024;
+const COMMAND_LINE_MAX = 2048;
+
+/** Reads a release for booting. Throws USAGE_NO_DISK, CONFIG_BOARD_NOT_VIRTUAL, FORMAT_*… */
+export function readBootInputs(dir: string, options: BootInputOptions): BootInputs {
+  const source = join(dir, DISK_FILE);
+  if (!existsSync(source)) {
+    throw new ColdsealError(
+      'USAGE_NO_DISK',
+      `Cannot boot ${dir}: expected a release with ${DISK_FILE}`,
+      { hint: 'release makes a disk for a board whose file has a kernel' },
+    );
+  }
+  const release = readReleaseJson(dir);
+  const board = loadVirtualBoard(dir, options, release?.boot?.board);
+  using disk = openDisk(source);
+  const files = readBootFiles(disk);
+  const read = (name: string): Uint8Array => {
+    const bytes = files.get(name);
+    if (bytes !== undefined) return bytes;
+    throw new ColdsealError(
+      'FORMAT_BOOT_PARTITION',
+      `Cannot boot ${source}: its boot partition has no file ${name}`,
+    );
+  };
+  const kernel = read(BOOT_FILE.kernel);
+  const initramfs = read(BOOT_FILE.initramfs);
+  const commandLineBytes = read(BOOT_FILE.cmdline);
+  const commandLine = parseCommandLineFile(commandLineBytes);
+  const dtb = files.get(BOOT_FILE.dtb);
+  const workDir = makeWorkDir();
+  const remove = (): void => rmSync(workDir, { recursive: true, force: true });
+  process.once('exit', remove);
+  const put = (name: string, bytes: Uint8Array): string => {
+    const path = join(workDir, name);
+    writeFileSync(path, bytes);
+    return path;
+  };
+  const copyDisk: BootInputs['copyDisk'] = (name) => {
+    const path = join(workDir, name);
+    copySparse(source, path);
+    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
+  };
+  try {
+    return {
+      board,
+      virtual: board.virtual!,
+      release: release === undefined ? null : { id: release.releaseId, version: release.version },
+      kernel: put('kernel', kernel),
+      initramfs: put('initramfs', initramfs),
+      ...(dtb === undefined ? {} : { dtb: put('dtb', dtb) }),
+      commandLine,
+      bootBytes: kernel.length + initramfs.length + (dtb?.length ?? 0),
+      digests: {
+        kernel: sha256(kernel),
+        initramfs: sha256(initramfs),
+        commandLine: sha256(commandLineBytes),
+        ...(dtb === undefined ? {} : { dtb: sha256(dtb) }),
+        disk: copySparse(source, undefined),
+      },
+      workDir,
+      copyDisk,
+      [Symbol.dispose]() {
+        remove();
+        process.off('exit', remove);
+      },
+    };
+  } catch (error) {
+    remove();
+    process.off('exit', remove);
+    throw explainSysError(error, `Cannot write ${workDir}`);
+  }
+}
+
+function readReleaseJson(dir: string): z.output<typeof releaseJson> | undefined {
+  const path = join(dir, 'release.json');
+  if (!existsSync(path)) return undefined;
+  const refuse = (cause?: unknown): ColdsealError =>
+    new ColdsealError('FORMAT_RELEASE_JSON', `Cannot read ${path}: expected a release's record`, {
+      cause,
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(readInput(path).toString('utf8'));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw refuse(error);
+    throw error;
+  }
+  const parsed = releaseJson.safeParse(value);
+  if (!parsed.success) throw refuse(parsed.error);
+  return parsed.data;
+}
+
+function loadVirtualBoard(
+  dir: string,
+  { board: given, from }: BootInputOptions,
+  recorded: string | undefined,
+): Board {
+  const reference = given ?? recorded;
+  if (reference === undefined) {
+    throw new ColdsealError(
+      'USAGE_MISSING_OPTION',
+      `Cannot boot ${dir}: its release.json names no board, expected --board ID`,
+    );
+  }
+  const board = loadBoard(reference, from).value;
+  const problem =
+    board.virtual === undefined
+      ? 'its file has no settings `virtual`, expected a board that QEMU plays'
+      : board.production
+        ? 'it is a production board, which hands its boot record to nobody'
+        : undefined;
+  if (problem === undefined) return board;
+  throw new ColdsealError('CONFIG_BOARD_NOT_VIRTUAL', `Cannot boot board ${board.id}: ${problem}`, {
+    hint: 'coldseal board list shows the boards; --board names another one',
+  });
+}
+
+/** One line of printable ASCII, as bootloaders hand it on. Throws FORMAT_BOOT_PARTITION. */
+export function parseCommandLineFile(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  const line = text.replace(/\n$/, '');
+  if (line.length <= COMMAND_LINE_MAX && /^[\x20-\x7e]*$/.test(line)) return line.trim();
+  throw new ColdsealError(
+    'FORMAT_BOOT_PARTITION',
+    `Cannot use ${BOOT_FILE.cmdline} of the boot partition: expected one line of at most ` +
+      `${COMMAND_LINE_MAX} printable characters`,
+  );
+}
+
+/** Below the cache, which is on a disk where /tmp may be memory: reads from a tmpfs do not repeat as well. */
+function makeWorkDir(): string {
+  const given = process.env['XDG_CACHE_HOME'];
+  const cache = join(
+    given === undefined || given === '' ? join(homedir(), '.cache') : given,
+    'coldseal',
+  );
+  try {
+    mkdirSync(cache, { recursive: true });
+    return mkdtempSync(join(cache, 'boot-'));
+  } catch (error) {
+    throw explainSysError(error, `Cannot make a directory in ${cache}`);
+  }
+}
+
+/** Copies what is not zeros, where there is a target; returns the SHA-256 of everything. */
+function copySparse(source: string, target: string | undefined): string {
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(COPY_STEP);
+  const zeros = Buffer.alloc(COPY_STEP);
+  const from = openSync(source, 'r');
+  let to: number | undefined;
+  try {
+    to = target === undefined ? undefined : openSync(target, 'wx', 0o600);
+    let at = 0;
+    for (;;) {
+      const count = readSync(from, buffer, 0, COPY_STEP, at);
+      if (count === 0) break;
+      const piece = buffer.subarray(0, count);
+      if (to === undefined) hash.update(piece);
+      else if (!piece.equals(zeros.subarray(0, count))) writeAll(to, piece, at);
+      at += count;
+    }
+    if (to !== undefined) ftruncateSync(to, at);
+    return to === undefined ? hash.digest('hex') : '';
+  } catch (error) {
+    throw explainSysError(error, `Cannot copy ${source}`);
+  } finally {
+    closeSync(from);
+    if (to !== undefined) closeSync(to);
+  }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** What a run's report port received; empty when the guest never wrote to it. */
+export function readReport(path: string): Uint8Array {
+  return existsSync(path) ? readFileSync(path) : new Uint8Array();
+}

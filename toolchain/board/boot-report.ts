@@ -1,0 +1,142 @@
+/**
+ * The boot record as a virtual board hands it out: one line of JSON on a port, from a guest that may be hostile.
+ *
+ * Every field is checked, unknown ones are refused, and every text and list has a bound, so that nothing after
+ * this has to doubt it. Times are on one clock: no stage ends before it starts, and stages start in order.
+ */
+import { z } from 'zod';
+import { BOOT_RECORD_SCHEMA, type BootRecord, STAGES } from '../../runtime/format/boot-record.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { SLOTS } from '../../runtime/format/slot-state.ts';
+import { explainIssues } from '../config/explain-issue.ts';
+
+/** Lists of the runtime have at most 64 entries; attempts and stages of three slots are fewer. */
+const ENTRIES_MAX = 256;
+const TEXT_MAX = 4096;
+/** A hundred days; far below what a number holds exactly. */
+const NS_MAX = 8.64e15;
+
+const ns = z.int().min(0).max(NS_MAX);
+const count = z.int().min(0);
+// A control character of the guest would reach the terminal.
+const text = z
+  .string()
+  .max(TEXT_MAX)
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'expected one line of text');
+const lines = z.string().max(TEXT_MAX);
+const code = z.string().regex(/^[A-Z][A-Z0-9_]{2,63}$/, 'expected a reason code');
+const list = <T extends z.ZodType>(of: T): z.ZodArray<T> => z.array(of).max(ENTRIES_MAX);
+
+const note = z.strictObject({ code, message: lines });
+const stage = z.strictObject({
+  name: text.regex(new RegExp(`^(?:${STAGES.join('|')})(?: |$)`), 'expected a stage'),
+  startNs: ns,
+  endNs: ns.nullable(),
+});
+
+const record = z.strictObject({
+  kind: z.literal('coldseal-boot-record'),
+  schema: z.literal(BOOT_RECORD_SCHEMA),
+  outcome: z.enum(['booted', 'recovery', 'restart', 'halt', 'power-off', 'shell']),
+  product: text,
+  board: text,
+  isProduction: z.boolean(),
+  engine: z.enum(['quickjs', 'node']),
+  kernel: text,
+  clock: z.strictObject({
+    name: z.literal('CLOCK_BOOTTIME'),
+    beforeKernelNs: ns.nullable(),
+    counter: z.enum(['CNTVCT_EL0', 'TSC']).nullable(),
+  }),
+  stages: list(stage),
+  slot: z.enum(SLOTS).nullable(),
+  attempts: list(z.strictObject({ slot: z.enum(SLOTS), reason: note.nullable() })),
+  release: z
+    .strictObject({
+      id: text,
+      version: text,
+      role: text,
+      manifestSha256: text,
+      builtAt: count,
+      epochs: z.record(text, count),
+    })
+    .nullable(),
+  images: list(
+    z.strictObject({
+      name: text,
+      role: z.enum(['system', 'container', 'config']),
+      digest: text,
+      size: count,
+      measured: z.enum(['kernel-measured', 'computed', 'not checked']),
+      fileVerity: text,
+      mountedAt: text,
+    }),
+  ),
+  containers: list(
+    z.strictObject({
+      name: text,
+      start: z.enum(['early', 'normal']),
+      startNs: ns,
+      startedNs: ns.nullable(),
+      firstOutputNs: ns.nullable(),
+      reason: note.nullable(),
+    }),
+  ),
+  notes: list(note),
+  io: z.strictObject({ readBytes: count, readRequests: count }).optional(),
+});
+
+/** Reads what came through the port. Throws FORMAT_BOOT_REPORT; undefined when nothing came. */
+export function parseBootReport(bytes: Uint8Array): BootRecord | undefined {
+  if (bytes.length === 0) return undefined;
+  const value = parseLine(bytes);
+  const { kind, schema } = (value ?? {}) as Partial<BootRecord>;
+  if (kind === 'coldseal-boot-record' && schema !== BOOT_RECORD_SCHEMA) {
+    throw refusal(`it has schema ${String(schema)}, expected ${BOOT_RECORD_SCHEMA}`, {
+      hint: 'the release was made by another version of coldseal; boot it with that one',
+    });
+  }
+  const parsed = record.safeParse(value, { reportInput: true });
+  if (!parsed.success) {
+    const [problem] = explainIssues(parsed.error.issues, record);
+    throw refusal(`${problem!.path.join('.') || 'the record'} ${problem!.message}`);
+  }
+  checkTimes(parsed.data);
+  return parsed.data as BootRecord;
+}
+
+function parseLine(bytes: Uint8Array): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  const end = text.indexOf('\n');
+  if (end < 0) throw refusal('it was cut off, expected one whole line');
+  if (end !== text.length - 1) throw refusal('it has several lines, expected one');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw refusal('it is not JSON', { cause: error });
+  }
+}
+
+function checkTimes({ stages, containers }: z.output<typeof record>): void {
+  let previous = 0;
+  for (const { name, startNs, endNs } of stages) {
+    if (startNs < previous) throw refusal(`the stage ${name} starts before the one before it`);
+    if (endNs !== null && endNs < startNs) throw refusal(`the stage ${name} ends before it starts`);
+    previous = startNs;
+  }
+  for (const { name, startNs, startedNs, firstOutputNs } of containers) {
+    const isBefore = [startedNs, firstOutputNs].some((at) => at !== null && at < startNs);
+    if (isBefore) throw refusal(`the container ${name} runs before its start`);
+  }
+}
+
+function refusal(
+  problem: string,
+  details?: { readonly hint?: string; readonly cause?: unknown },
+): ColdsealError {
+  return new ColdsealError(
+    'FORMAT_BOOT_REPORT',
+    `Cannot use the boot record that the board reported: ${problem}`,
+    details,
+  );
+}

@@ -1,0 +1,180 @@
+/**
+ * What a boot record says about time: a row for each stretch from power-on to the last early container, against the
+ * board's budget; whether several runs agree; and what the board's storage would add. Pure.
+ *
+ * All times are on the board's clock. Its zero is power-on where the processor's counter told how long that was before
+ * the kernel, and the kernel's start otherwise. docs/boot-time.md says what belongs to each row.
+ */
+import type { BootRecord, StartedContainer } from '../../runtime/format/boot-record.ts';
+import type { Board } from './schema.ts';
+
+export interface TimeRow {
+  /** `before the kernel`, `kernel`, or a stage of the record. */
+  readonly name: string;
+  readonly startNs: number;
+  /** Null: it did not end. */
+  readonly endNs: number | null;
+  readonly budgetNs: number | null;
+  readonly isOver: boolean;
+}
+
+export interface ContainerTimes {
+  readonly name: string;
+  readonly startNs: number;
+  readonly startedNs: number | null;
+  readonly firstOutputNs: number | null;
+}
+
+export interface BootTimes {
+  readonly rows: readonly TimeRow[];
+  /** Early containers, in the order they were started. */
+  readonly containers: readonly ContainerTimes[];
+  readonly totalNs: number;
+  /** What the total ends with: `first output of app`, `start of app`, or `the last stage`. */
+  readonly totalUntil: string;
+  readonly budgetNs: number;
+  /** The total, or a stage with a budget of its own. */
+  readonly isOver: boolean;
+}
+
+/** The times of a boot against a board's budget. */
+export function bootTimes(record: BootRecord, budget: Board['budget']): BootTimes {
+  const before = record.clock.beforeKernelNs;
+  const zero = before ?? 0;
+  const row = (name: string, startNs: number, endNs: number | null, ms?: number): TimeRow => {
+    const budgetNs = ms === undefined ? null : Math.round(ms * 1e6);
+    const isOver = budgetNs !== null && endNs !== null && endNs - startNs > budgetNs;
+    return { name, startNs, endNs, budgetNs, isOver };
+  };
+  const first = record.stages[0];
+  const rows = [
+    ...(before === null ? [] : [row('before the kernel', 0, before)]),
+    ...(first === undefined ? [] : [row('kernel', zero, zero + first.startNs)]),
+    ...record.stages.map(({ name, startNs, endNs }) => {
+      const word = name.split(' ')[0] as keyof Board['budget']['stages'];
+      const end = endNs === null ? null : zero + endNs;
+      return row(name, zero + startNs, end, budget.stages[word]);
+    }),
+  ];
+  const late = (ns: number | null): number | null => (ns === null ? null : zero + ns);
+  const containers = record.containers
+    .filter(({ start }) => start === 'early')
+    .map(({ name, startNs, startedNs, firstOutputNs }) => ({
+      name,
+      startNs: zero + startNs,
+      startedNs: late(startedNs),
+      firstOutputNs: late(firstOutputNs),
+    }));
+  const end = endOf(rows, containers);
+  const budgetNs = Math.round(budget.total_ms * 1e6);
+  const isOver = end.totalNs > budgetNs || rows.some((each) => each.isOver);
+  return { rows, containers, ...end, budgetNs, isOver };
+}
+
+type End = Pick<BootTimes, 'totalNs' | 'totalUntil'>;
+
+/** The boot is over when the last early container has said something, or runs where it says nothing. */
+function endOf(rows: readonly TimeRow[], containers: readonly ContainerTimes[]): End {
+  const ends = containers.flatMap(({ name, startedNs, firstOutputNs }): End[] => {
+    if (firstOutputNs !== null) {
+      return [{ totalNs: firstOutputNs, totalUntil: `first output of ${name}` }];
+    }
+    return startedNs === null ? [] : [{ totalNs: startedNs, totalUntil: `start of ${name}` }];
+  });
+  const stages = rows.map(({ startNs, endNs }) => endNs ?? startNs);
+  const last = { totalNs: Math.max(0, ...stages), totalUntil: 'the last stage' };
+  return ends.reduce((a, b) => (b.totalNs > a.totalNs ? b : a), ends[0] ?? last);
+}
+
+/** Two runs of one release may differ by this much of a stage. */
+export const AGREEMENT = 0.005;
+/** A stage that is shorter is compared with this: a part of it is a few instructions. */
+const SHORTEST_NS = 1e6;
+
+export interface Agreement {
+  readonly runs: number;
+  /** The largest difference between two runs, as a part of their median. */
+  readonly maxDeviation: number;
+  /** Where that is. */
+  readonly at: string;
+  readonly limit: number;
+  readonly isWithin: boolean;
+}
+
+/** How well runs of one release agree, in every stage and the total; undefined for fewer than two. */
+export function agreementOf(runs: readonly BootTimes[]): Agreement | undefined {
+  const [first, ...others] = runs.map(durations);
+  if (first === undefined || others.length === 0) return undefined;
+  let worst = { maxDeviation: 0, at: 'total' };
+  const names = (run: ReadonlyMap<string, number>): string => [...run.keys()].join();
+  if (others.some((run) => names(run) !== names(first))) {
+    worst = { maxDeviation: 1, at: 'the stages, which are not the same' };
+  } else {
+    for (const at of first.keys()) {
+      const sorted = [first, ...others].map((run) => run.get(at)!).sort((a, b) => a - b);
+      const median = sorted[Math.floor(sorted.length / 2)]!;
+      const maxDeviation = (sorted.at(-1)! - sorted[0]!) / Math.max(median, SHORTEST_NS);
+      if (maxDeviation > worst.maxDeviation) worst = { maxDeviation, at };
+    }
+  }
+  return {
+    runs: runs.length,
+    ...worst,
+    limit: AGREEMENT,
+    isWithin: worst.maxDeviation <= AGREEMENT,
+  };
+}
+
+/** How long everything took, by name; the same name again gets a number. */
+function durations({ rows, containers, totalNs }: BootTimes): Map<string, number> {
+  const found = new Map<string, number>();
+  const add = (name: string, startNs: number, endNs: number | null): void => {
+    const same = [...found.keys()].filter((key) => key.replace(/ #\d+$/, '') === name).length;
+    found.set(same === 0 ? name : `${name} #${same + 1}`, (endNs ?? startNs) - startNs);
+  };
+  for (const { name, startNs, endNs } of rows) add(name, startNs, endNs);
+  for (const { name, startNs, startedNs, firstOutputNs } of containers) {
+    add(`start of ${name}`, startNs, startedNs);
+    add(`first output of ${name}`, startNs, firstOutputNs);
+  }
+  return found.set('total', totalNs);
+}
+
+/** What one storage of the board would take for the reads of this boot. Modelled, never measured. */
+export interface ModelledStorage {
+  readonly kind: string;
+  readonly mbPerS: number;
+  /** Where the figure is from, as the board file says. */
+  readonly evidence: string;
+  /** Kernel and initramfs, which the bootloader reads. */
+  readonly loadMs: number;
+  /** What was read while the clock ran. */
+  readonly readMs: number;
+}
+
+/** The modelled time of every storage that the board file has a figure for. */
+export function modelStorage(
+  storage: Board['storage'],
+  io: BootRecord['io'],
+  bootBytes: number,
+): ModelledStorage[] {
+  return storage.flatMap(({ kind, measured_mb_s: measured, ceiling_mb_s: ceiling }) => {
+    const figure = measured ?? ceiling;
+    if (figure === undefined) return [];
+    const ms = (bytes: number): number => bytes / 1000 / figure.value;
+    return [
+      {
+        kind,
+        mbPerS: figure.value,
+        evidence: measured === undefined ? `ceiling, ${figure.evidence}` : figure.evidence,
+        loadMs: ms(bootBytes),
+        readMs: ms(io?.readBytes ?? 0),
+      },
+    ];
+  });
+}
+
+/** Early containers that could not be started. */
+export function failedContainers({ containers }: BootRecord): StartedContainer[] {
+  return containers.filter(({ start, reason }) => start === 'early' && reason !== null);
+}

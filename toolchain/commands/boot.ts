@@ -1,0 +1,133 @@
+/** `coldseal boot`: a release on its virtual board, each stage of the boot against the budget. */
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { defineCommand } from '../cli/command.ts';
+import type { Output } from '../cli/output.ts';
+import type { VirtualBoot } from '../board/virtual.ts';
+
+const REDRAW_MS = 250;
+
+export const boot = defineCommand({
+  name: 'boot',
+  summary: 'Boot a release on its virtual board and time each stage',
+  description: `Boots the disk of the release DIR in QEMU: kernel, initramfs and command line from its boot partition,
+machine, processor and memory from the board file. The clock of the board counts instructions (one is one nanosecond),
+so that the same release gives the same times on every machine; nothing of DIR is changed. The runtime reports its boot
+record through a port and the board switches itself off.
+
+With --runs the boot is repeated, and the record says whether the runs agree within 0.5 %. --out keeps every record as a
+line of boot-records.jsonl, and the consoles. Figures of a virtual board compare releases; whether a real board keeps
+its budget is measured on that board (docs/boot-time.md).
+
+--shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system image
+offers there, or what on_failure of a development board gives.`,
+  args: [{ name: 'dir', help: 'release directory with a disk.img' }],
+  options: {
+    runs: {
+      flag: '--runs <n>',
+      help: 'how often to boot',
+      integer: { min: 1, max: 1000 },
+      default: 1,
+    },
+    out: { flag: '--out <dir>', help: 'append the records to DIR/boot-records.jsonl' },
+    board: {
+      flag: '--board <id>',
+      help: 'board, or path of a board file, instead of the recorded',
+    },
+    console: { flag: '--console', help: 'show the console while the board boots' },
+    shell: { flag: '--shell', help: 'boot to a console on this terminal instead of measuring' },
+    timeout: {
+      flag: '--timeout <s>',
+      help: 'seconds of this machine that one boot may take',
+      integer: { min: 1, max: 86_400 },
+      default: 300,
+    },
+  },
+  examples: [
+    {
+      run: 'coldseal boot release --runs 2 --out records',
+      note: 'Boot twice and keep the records',
+      needs: 'tools',
+    },
+  ],
+  exitCodes: {
+    3: 'the board refused to boot the release; the reason code says why',
+    5: 'the boot was over its budget',
+    6: 'QEMU is missing, or the board never reported',
+  },
+  async run({ args: [dir], options, output }) {
+    const { bootRelease, bootShell } = await import('../board/virtual.ts');
+    const common = {
+      board: options.board,
+      from: process.cwd(),
+      signal: output.interrupted,
+      timeoutMs: options.timeout * 1000,
+    };
+    if (options.shell) {
+      refuseWithShell(options, output);
+      return (await bootShell(dir, common)) === 0 ? 0 : 6;
+    }
+    const { bootTable, agreementText } = await import('../board/boot-table.ts');
+    const { writeJournal } = await import('../board/boot-journal.ts');
+    const progress = startProgress(output, options.console ? 0 : options.runs);
+    const boots = await bootRelease(dir, {
+      ...common,
+      runs: options.runs,
+      onRun: (run) => progress.show(run - 1),
+      onConsole: options.console ? (text) => output.errorText(text) : undefined,
+    }).finally(() => progress.end());
+    const written = options.out === undefined ? [] : writeJournal(options.out, boots);
+    for (const line of bootTable(boots.at(-1)!, output.style)) output.line(line);
+    output.line(agreementText(boots));
+    if (written[0] !== undefined) output.line(`records in ${written[0]}`);
+    const exitCode = exitCodeOf(boots);
+    output.result(
+      { boots: boots.map(({ console: _, ...rest }) => rest), written },
+      {
+        ok: exitCode === 0,
+      },
+    );
+    return exitCode;
+  },
+});
+
+function refuseWithShell(
+  { runs, out, console }: { runs: number; out: string | undefined; console: boolean },
+  output: Output,
+): void {
+  const option = [
+    runs > 1 ? '--runs' : undefined,
+    out === undefined ? undefined : '--out',
+    console ? '--console' : undefined,
+    output.json ? '--json' : undefined,
+  ].find((name) => name !== undefined);
+  if (option === undefined) return;
+  throw new ColdsealError(
+    'USAGE_OPTION_CONFLICT',
+    `Cannot use ${option} with --shell: nothing is measured on a terminal`,
+  );
+}
+
+/** Redraws while QEMU runs, so that the remaining time moves. */
+function startProgress(
+  output: Output,
+  runs: number,
+): { show: (done: number) => void; end: () => void } {
+  if (runs === 0) return { show: () => undefined, end: () => undefined };
+  const bar = output.progress('Booting', { unit: 'entries', total: runs });
+  let done = 0;
+  const timer = setInterval(() => bar.update(done), REDRAW_MS);
+  return {
+    show: (count) => bar.update((done = count)),
+    end: () => {
+      clearInterval(timer);
+      bar.update(runs);
+      bar.done();
+    },
+  };
+}
+
+/** A boot that was refused outweighs one that was late. */
+function exitCodeOf(boots: readonly VirtualBoot[]): number {
+  if (boots.some(({ record }) => record.outcome !== 'booted')) return 3;
+  return boots.some(({ times }) => times.isOver) ? 5 : 0;
+}
