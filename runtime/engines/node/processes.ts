@@ -2,7 +2,8 @@
  * Programs on Node: started, waited for and replaced without its event loop, because every call of Sys is synchronous.
  *
  * A child is started by posix_spawn, which is safe in a program with threads; fork is not, so there is none. Node
- * ignores SIGPIPE, and what is ignored stays so across an exec: children and successors get the default back.
+ * ignores SIGPIPE, and what is ignored stays so across an exec: children and successors get the default back. It also
+ * marks its standard descriptors to be closed by an exec: they are kept open.
  * Sources: posix_spawn(3), waitpid(2), poll(2), bits/poll.h, spawn.h.
  */
 import { readSync } from 'node:fs';
@@ -19,6 +20,7 @@ const SIGPIPE = 13;
 const WNOHANG = 1;
 const O_RDONLY = 0;
 const O_CLOEXEC = 0o2000000;
+const F_SETFD = 2;
 const POLLIN = 1;
 const POLLFD_SIZE = 8;
 /** Children are looked for this often: Node's threads leave no way to wait for any child with a deadline. */
@@ -51,6 +53,7 @@ interface ProcessCalls {
   readonly waitpid: (pid: number, status: Buffer, options: number) => number;
   readonly execve: (path: Buffer, argv: Buffer, env: Buffer) => number;
   readonly signal: (signal: number, handler: null) => bigint | number;
+  readonly fcntl: (fd: number, command: number, argument: number) => number;
   readonly kill: (pid: number, signal: number) => number;
   readonly pipe2: (fds: Buffer, flags: number) => number;
   readonly poll: (fds: Buffer, count: number, timeoutMs: number) => number;
@@ -79,6 +82,7 @@ function calls(): ProcessCalls {
     waitpid: int('waitpid', 'int', pointer, 'int'),
     execve: int('execve', pointer, pointer, pointer),
     signal: bind('signal', 'intptr_t', ['int', pointer]),
+    fcntl: int('fcntl', 'int', 'int', 'int'),
     kill: int('kill', 'int', 'int'),
     pipe2: int('pipe2', pointer, 'int'),
     poll: int('poll', pointer, 'unsigned long', 'int'),
@@ -133,9 +137,8 @@ function spawn({ argv, env, output, cwd }: SpawnJob): number {
   c.attrInit(attr);
   try {
     must('spawn', c.actionsOpen(actions, 0, cText('/dev/null'), O_RDONLY, 0));
-    for (const fd of output === undefined ? [] : [1, 2]) {
-      must('spawn', c.actionsDup2(actions, output!, fd));
-    }
+    // Node has made its own closed on exec; duplicated onto itself a descriptor stays open.
+    for (const fd of [1, 2]) must('spawn', c.actionsDup2(actions, output ?? fd, fd));
     if (cwd !== undefined) must('spawn', c.actionsChdir(actions, cText(cwd)));
     must('spawn', c.attrSigdefault(attr, signals));
     must('spawn', c.attrFlags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF));
@@ -171,6 +174,7 @@ function exec(argv: readonly string[], env: readonly string[]): never {
   const words = argv.map(cText);
   const variables = env.map(cText);
   calls().signal(SIGPIPE, null);
+  for (const fd of [0, 1, 2]) calls().fcntl(fd, F_SETFD, 0);
   calls().execve(words[0]!, pointerList(words), pointerList(variables));
   return throwErrno('execve', argv[0]);
 }
