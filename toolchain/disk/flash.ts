@@ -100,7 +100,7 @@ export async function flashDisk(
   options: FlashOptions = {},
 ): Promise<FlashReport> {
   using disk = openDisk(image);
-  if (target.kind === 'device') return flashDevice(disk, target.path, options);
+  if (target.kind === 'device') return await flashDevice(disk, target.path, options);
   const temporary = join(dirname(target.path), `.${basename(target.path)}.${process.pid}.tmp`);
   try {
     rmSync(temporary, { force: true });

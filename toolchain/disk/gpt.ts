@@ -27,6 +27,9 @@ const ENTRY_SIZE = 128;
 const ENTRY_SECTORS = (ENTRIES * ENTRY_SIZE) / SECTOR;
 const HEADER_SIZE = 92;
 const NAME_MAX = 36;
+/** The second sector, and the last one that the old way of counting can name. */
+const CHS_FIRST = Uint8Array.of(0, 2, 0);
+const CHS_LAST = Uint8Array.of(0xff, 0xff, 0xff);
 /** From the start of the disk to the end of the first entries. */
 export const GPT_FRONT = (2 + ENTRY_SECTORS) * SECTOR;
 /** Second entries and header at the end of the disk. */
@@ -129,8 +132,8 @@ export function encodeGpt(gpt: Gpt, diskSize: number): { front: Uint8Array; back
     return GptHeader.encode({ ...record, checksum });
   };
   const mbr = ProtectiveMbr.encode({
-    first: Uint8Array.of(0, 2, 0),
-    last: Uint8Array.of(0xff, 0xff, 0xff),
+    first: CHS_FIRST,
+    last: CHS_LAST,
     sectors: Math.min(sectors - 1, 0xffff_ffff),
   });
   const last = sectors - 1;
@@ -155,10 +158,18 @@ export function readGpt(
 ): Gpt {
   const sectors = Math.floor(diskSize / SECTOR);
   if (diskSize < GPT_FRONT + GPT_BACK) throw malformed(`the disk has ${diskSize} bytes only`);
-  checkRecord('MBR', () => ProtectiveMbr.decode(read(0, SECTOR)));
+  const mbr = checkRecord('MBR', () => ProtectiveMbr.decode(read(0, SECTOR)));
   const first = readCopy(read, 'first', 1, sectors);
   // On a medium larger than the image, the second copy may still be where the image ended.
   const second = readCopy(read, 'second', Number(first.header.other), sectors);
+  const covered = Math.min(Number(first.header.other), 0xffff_ffff);
+  if (
+    mbr.sectors !== covered ||
+    !equalBytes(mbr.first, CHS_FIRST) ||
+    !equalBytes(mbr.last, CHS_LAST)
+  ) {
+    throw malformed('the MBR says something else');
+  }
   const isSame =
     equalBytes(first.entries, second.entries) &&
     equalBytes(first.header.guid, second.header.guid) &&
