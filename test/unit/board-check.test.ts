@@ -14,7 +14,7 @@ import { boardShow } from '../../toolchain/commands/board-show.ts';
 import type { Command } from '../../toolchain/cli/command.ts';
 import type { Output } from '../../toolchain/cli/output.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
-import { expectCode } from '../support/expect-code.ts';
+import { expectCode, expectCodeAsync } from '../support/expect-code.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const test = suite('board-check');
@@ -235,6 +235,16 @@ test('board check exits 2 for problems, and with --strict for warnings', async (
   const wrong = await run(boardCheck, ['qemu-x86_64'], { config });
   assert.equal([wrong.code, wrong.ok], [2, false]);
   assert.ok((wrong.result['problems'] as number) > 0);
+});
+
+test('board check fetches only what a board names, and not beside a given configuration', async () => {
+  const refused: readonly [string, object][] = [
+    ['ti-am62x-sk', { fetch: true }],
+    ['qemu-aarch64', { fetch: true, config: 'kernel.config' }],
+  ];
+  for (const [id, options] of refused) {
+    await expectCodeAsync(() => run(boardCheck, [id], options), 'USAGE_OPTION_CONFLICT', id);
+  }
 });
 
 test('board list shows every board; board show gives its settings and digest', async () => {

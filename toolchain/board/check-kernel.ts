@@ -1,10 +1,11 @@
 /**
  * A kernel's configuration against a board: what is missing, what is unsafe, what costs time.
  *
- * The rules are tables (kernel-needs, kernel-safety, kernel-time). An option that can be a module is as good as built in
+ * The rules are tables (kernel-needs, kernel-controllers, kernel-safety, kernel-time). An option that can be a module is as good as built in
  * when the board loads the module, but costs time.
  */
 import type { Board } from './board-shape.ts';
+import { KERNEL_CONTROLLERS } from './kernel-controllers.ts';
 import type { KernelConfig } from './kernel-config.ts';
 import { KERNEL_NEEDS } from './kernel-needs.ts';
 import type { KernelRule } from './kernel-rule.ts';
@@ -15,14 +16,14 @@ import { BROKEN_OVERLAY_VERITY, isOlder } from './kernel-version.ts';
 export type RuleClass = 'function' | 'safety' | 'time';
 
 export const RULES: Readonly<Record<RuleClass, readonly KernelRule[]>> = {
-  function: KERNEL_NEEDS,
+  function: [...KERNEL_NEEDS, ...KERNEL_CONTROLLERS],
   safety: KERNEL_SAFETY,
   time: KERNEL_TIME,
 };
 
 /** Modules that boards load, and their options, beside those that rules name. */
 const MODULE_OPTIONS: ReadonlyMap<string, string> = new Map([
-  ...[...KERNEL_NEEDS, ...KERNEL_TIME].flatMap(({ module, option, or }): [string, string][] => {
+  ...[...RULES.function, ...RULES.time].flatMap(({ module, option, or }): [string, string][] => {
     // The module of the last choice: loop is not the module of EROFS_FS_BACKED_BY_FILE.
     return module === undefined ? [] : [[module, module === 'loop' ? or![0]! : option]];
   }),

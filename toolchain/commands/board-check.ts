@@ -1,8 +1,11 @@
 /** `coldseal board check`: what is wrong with a board, and what is left to be desired. */
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { Board } from '../board/board-shape.ts';
 import type { BoardReport } from '../board/check-board-file.ts';
 import type { KernelFinding } from '../board/check-kernel.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
+import type { ConfigFile } from '../config/config-file.ts';
 
 export const boardCheck = defineCommand({
   name: 'board check',
@@ -12,12 +15,14 @@ policy leaves open, such as a single slot, or stages that take longer than the b
 
 With --config, a kernel's configuration is checked against the board: what is missing for it to
 work (a problem), what costs safety, and what costs time, each with the reason, the source and what
-to set. The file may be a .config, Debian's /boot/config-*, or /proc/config.gz.
+to set. The file may be a .config, Debian's /boot/config-*, or /proc/config.gz. With --fetch it is the
+one of the Debian package that the board names, which is fetched unless the cache has it.
 
 With --image, the time that storage takes to deliver these files is held against the budget.`,
   args: [{ name: 'board', help: 'identifier, or path of a board file' }],
   options: {
     config: { flag: '--config <file>', help: 'configuration of its kernel, plain or gzip' },
+    fetch: { flag: '--fetch', help: "take the configuration from the board's kernel package" },
     image: {
       flag: '--image <file>',
       help: 'file the boot reads whole, such as kernel or initramfs',
@@ -37,7 +42,10 @@ With --image, the time that storage takes to deliver these files is held against
     const { loadBoard } = await import('../board/load.ts');
     const { checkBoardFile } = await import('../board/check-board-file.ts');
     const file = loadBoard(reference, process.cwd());
-    const { config, image: images, strict } = options;
+    const { image: images, strict } = options;
+    const config = options.fetch
+      ? await fetchedConfig(file, options.config, output)
+      : options.config;
     const report = checkBoardFile(file, { config, images });
     printReport(file.value.id, report, output);
     const ok = report.problems === 0 && (!strict || report.warnings === 0);
@@ -45,6 +53,35 @@ With --image, the time that storage takes to deliver these files is held against
     return ok ? 0 : 2;
   },
 });
+
+/** The configuration in the kernel package of a board. */
+async function fetchedConfig(
+  board: ConfigFile<Board>,
+  given: string | undefined,
+  output: Output,
+): Promise<string> {
+  if (given !== undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot use --fetch with --config: expected one of them',
+    );
+  }
+  const { kernel, id } = board.value;
+  if (kernel.package === undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      `Cannot use --fetch with board ${id}: expected kernel.package in its file`,
+      { hint: 'give its configuration with --config' },
+    );
+  }
+  const { findKernel } = await import('../disk/kernel.ts');
+  const { config } = await findKernel(board, { signal: output.interrupted });
+  if (config !== undefined) return config;
+  throw new ColdsealError(
+    'HOST_NOT_FOUND',
+    `Cannot find the configuration of ${kernel.package.name}: expected boot/config-* in the package`,
+  );
+}
 
 function printReport(id: string, report: BoardReport, output: Output): void {
   for (const { severity, path, message } of report.settings) {

@@ -90,7 +90,7 @@ export async function readBoardKernel(
 
 // --- finding it ----------------------------------------------------------------------------------------
 
-interface FoundKernel {
+export interface FoundKernel {
   readonly origin: KernelOrigin;
   /** Setting that named it, for problems. */
   readonly setting: 'package' | 'image';
@@ -106,7 +106,8 @@ const DEBIAN_ARCHITECTURE = { x86_64: 'amd64', aarch64: 'arm64' } as const;
 /** A package with a version in its name is the kernel; others lead to the newest one. */
 const IS_VERSIONED = /^linux-image-\d/;
 
-async function findKernel(
+/** The files of a board's kernel: fetched from Debian, or those that the board names. */
+export async function findKernel(
   board: ConfigFile<Board>,
   { debian, signal }: ReadKernelOptions,
 ): Promise<FoundKernel> {
