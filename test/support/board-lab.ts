@@ -25,7 +25,14 @@ import { encodeTrustBundle } from '../../runtime/format/trust.ts';
 import { imageBytes } from '../../toolchain/image/build.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { signEnvelope } from '../../toolchain/sign/sign-envelope.ts';
-import { digestOf, Ended, type FakeBoard, FakeDevice, type FakeRun } from './fake-device.ts';
+import {
+  digestOf,
+  Ended,
+  type FakeBoard,
+  FakeDevice,
+  type FakeRun,
+  type StoreFile,
+} from './fake-device.ts';
 import { imageEntry, testManifest } from './manifests.ts';
 import { testDevicePolicy } from './policies.ts';
 import { testAnchor, testSigner } from './test-pki.ts';
@@ -121,8 +128,25 @@ export function stateOf(board: FakeBoard): SlotState | undefined {
   return readSlotState(copies, sha256).state;
 }
 
+const factory = new Map<boolean, FakeBoard>();
+
 /** A board fresh from the factory; `recovery` says whether it has a recovery image. */
 export function makeBoard({ recovery = false }: { recovery?: boolean } = {}): FakeBoard {
+  const made = factory.get(recovery) ?? manufacture(recovery);
+  factory.set(recovery, made);
+  return {
+    ...made,
+    store: new Map([...made.store].map(([path, file]) => [path, copyOf(file)])),
+    state: made.state.slice(),
+    initramfs: new Map(made.initramfs),
+    modulesLoaded: new Set(),
+  };
+}
+
+/** Tests change bytes in place. */
+const copyOf = (file: StoreFile): StoreFile => ({ ...file, bytes: file.bytes.slice() });
+
+function manufacture(recovery: boolean): FakeBoard {
   const board: FakeBoard = {
     partitions: [
       { name: 'coldseal-boot', device: 'vda1', atMs: 1 },

@@ -7,6 +7,7 @@
  * swallowed it would still be dead, as on hardware.
  */
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import type { Crypto } from '../../runtime/crypto.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
@@ -86,6 +87,8 @@ interface Mounted {
   readonly attributes: MountAttributes;
   /** Of an image: the store's path of the file that was mounted. */
   readonly image?: string;
+  /** Whether every file must have fs-verity. */
+  readonly isVerityRequired?: boolean;
   readonly data?: string;
 }
 
@@ -94,12 +97,12 @@ type Handle =
   | { kind: 'device'; path: string }
   | { kind: 'directory'; path: string; image?: string }
   | { kind: 'context'; type: string; options: FsConfig[] }
-  | { kind: 'mount'; type: string; source: string; image?: string; attributes: MountAttributes }
+  | { kind: 'mount'; mounted: Mounted; image?: string }
   | { kind: 'uevents' };
 
 const SILENT = new Set(['close', 'unmount', 'removeDirectory', 'logKernel', 'fsmessages']);
 const STORE = '/run/coldseal/store';
-const crypto = createNodeCrypto();
+const crypto = rememberingCrypto(createNodeCrypto());
 const text = (value: string): Uint8Array => Buffer.from(value, 'latin1');
 
 export class FakeDevice implements DeviceSys {
@@ -118,6 +121,7 @@ export class FakeDevice implements DeviceSys {
   #effects = 0;
   #announced = 0;
   end: MachineEnd | undefined;
+  #ended: Ended | undefined;
   execArgv: readonly string[] = [];
   loaded: string[] = [];
   /** Images of every mount that was made, in order, by their path on the store. */
@@ -172,7 +176,7 @@ export class FakeDevice implements DeviceSys {
   // --- the machine ---
 
   #call(name: string, ...details: unknown[]): void {
-    if (this.end !== undefined) throw new Ended(this.end);
+    if (this.end !== undefined) throw (this.#ended ??= new Ended(this.end));
     this.calls.push([name, ...details].join(' '));
     this.#nowNs += 1000;
     if (SILENT.has(name)) return;
@@ -413,13 +417,10 @@ export class FakeDevice implements DeviceSys {
     const source = options.find((option) => 'key' in option && option.key === 'source');
     const from = source?.kind === 'string' ? source.value : '';
     const image = type === 'erofs' ? this.#imageOfSource(from) : this.#imageOfLayers(options);
-    return this.#open({
-      kind: 'mount',
-      type,
-      source: from,
-      attributes,
-      ...(image === undefined ? {} : { image }),
-    });
+    const verity = options.find((option) => 'key' in option && option.key === 'verity');
+    const isVerityRequired = verity?.kind === 'string' && verity.value === 'require';
+    const mounted = { type, source: from, attributes, isVerityRequired, ...(image && { image }) };
+    return this.#open({ kind: 'mount', mounted, ...(image && { image }) });
   }
 
   #imageOfSource(source: string): string {
@@ -429,16 +430,20 @@ export class FakeDevice implements DeviceSys {
   }
 
   #imageOfLayers(options: readonly FsConfig[]): string | undefined {
-    const layer = options.find((option) => option.kind === 'fd' && option.key === 'lowerdir+');
-    const handle = layer?.kind === 'fd' ? this.#handles.get(layer.fd) : undefined;
+    const layer = options.find((option) => 'key' in option && option.key === 'lowerdir+');
+    if (layer?.kind === 'string') {
+      const attached = this.mounts.get(layer.value)?.image;
+      if (attached !== undefined) return attached;
+    }
+    const fd = layer?.kind === 'fd' ? layer.fd : Number(/(\d+)$/.exec(textOf(layer))?.[1]);
+    const handle = this.#handles.get(fd);
     return handle?.kind === 'directory' ? handle.image : undefined;
   }
 
   moveMount(fd: Fd, target: string): void {
     this.#change('moveMount', target);
-    const { type, source, image, attributes } = this.#get(fd, 'mount');
-    this.#mountAt(target, { type, source, attributes, ...(image === undefined ? {} : { image }) });
-    if (type === 'overlay') this.imagesMounted.push(image ?? '');
+    const { mounted } = this.#get(fd, 'mount');
+    this.#mountAt(target, mounted);
   }
 
   #mountAt(target: string, mounted: Mounted): void {
@@ -446,6 +451,7 @@ export class FakeDevice implements DeviceSys {
       if (mounted.type !== 'cgroup2') throw new SysError('mount', 'ENOENT', target);
     }
     this.mounts.set(target, mounted);
+    if (mounted.type === 'overlay') this.imagesMounted.push(mounted.image ?? '');
   }
 
   setMountAttributes(): void {
@@ -463,7 +469,11 @@ export class FakeDevice implements DeviceSys {
     if (type === 'ext4' && !this.#present().some(({ device }) => source === `/dev/${device}`)) {
       throw new SysError('mount', 'ENOENT', source);
     }
-    this.#mountAt(target, { type, source, attributes, data });
+    const layer = /lowerdir=(?<path>[^:,]+)/.exec(data)?.groups?.['path'];
+    const image = layer === undefined ? undefined : this.mounts.get(layer)?.image;
+    const isVerityRequired = data.includes('verity=require');
+    const mounted = { type, source, attributes, data, isVerityRequired, ...(image && { image }) };
+    this.#mountAt(target, mounted);
   }
 
   unmount(target: string): void {
@@ -673,10 +683,22 @@ export function digestOf(bytes: Uint8Array, algorithm: VerityAlgorithm = 'sha256
   return toHex(fsVerityDigest(bytes, algorithm, hashFunction(algorithm)));
 }
 
-const intact = new WeakMap<Uint8Array, string>();
-
-function isIntact(file: StoreFile): boolean {
-  const known = intact.get(file.bytes) ?? digestOf(file.bytes);
-  intact.set(file.bytes, known);
-  return known === file.sealed;
+/** The same signatures are verified in hundreds of boots. */
+function rememberingCrypto(real: Crypto): Crypto {
+  const known = new Map<string, boolean>();
+  return {
+    ...real,
+    verifySignature: (algorithm, spki, message, signature) => {
+      const parts = [spki, message, signature].map((part) => toHex(real.sha256(part)));
+      const key = [algorithm, ...parts].join();
+      const answer = known.get(key) ?? real.verifySignature(algorithm, spki, message, signature);
+      known.set(key, answer);
+      return answer;
+    },
+  };
 }
+
+const textOf = (option: FsConfig | undefined): string =>
+  option?.kind === 'string' ? option.value : '';
+
+const isIntact = (file: StoreFile): boolean => digestOf(file.bytes) === file.sealed;
