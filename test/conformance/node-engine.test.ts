@@ -125,6 +125,63 @@ print(sys.list('/').join() + ' ' + process.cwd() + ' ' + sys.list('/proc').inclu
   assert.equal([code, output], [0, 'mark,proc / true\n']);
 });
 
+test('containers start and are attended to on real pipes', async () => {
+  requireRoot();
+  const unshare = requireTool('unshare', 'util-linux');
+  using dir = tempDir();
+  const runtime = (name: string): string => JSON.stringify(join(ROOT, 'runtime', name));
+  // An engine that leaves its container behind, as one does with --detach; one that says no; one that hangs.
+  const engine = join(dir.path, 'engine');
+  const script = `#!/bin/sh
+case "$6" in
+  app) (sleep 0.1; echo hello; sleep 0.1) & exit 0 ;;
+  bad) echo "error: no such thing" >&2; exit 4 ;;
+  late) sleep 0.7; echo late ;;
+esac
+`;
+  writeFileSync(engine, script, { mode: 0o755 });
+  const program = await makeProgram(
+    dir.path,
+    `import { attend } from ${runtime('attendant.ts')};
+import { startEarlyContainers } from ${runtime('containers.ts')};
+import { createNodeEngine } from ${runtime('engines/node/engine.ts')};
+import { readRecord, writeRecord } from ${runtime('record-file.ts')};
+import { testRecord } from ${JSON.stringify(join(ROOT, 'test/support/test-record.ts'))};
+const engine = createNodeEngine({ print, printError: print });
+sys.mount('none', '/run', 'tmpfs', { readOnly: false, data: '' });
+for (const path of ['', '/containers']) sys.makeDirectory('/run/coldseal' + path);
+for (const name of ['app', 'bad', 'late']) {
+  sys.makeDirectory('/run/coldseal/containers/' + name);
+  sys.writeFile('/run/coldseal/containers/' + name + '/config.json', new Uint8Array(1));
+}
+const policy = { containerEngine: ${JSON.stringify(engine)}, containerDeadlineMs: 400 };
+const { containers, pipes } = startEarlyContainers(engine, ['app', 'bad', 'late'], policy);
+const record = testRecord({ containers });
+writeRecord(sys, record);
+const code = attend(engine, record, pipes, { output: 'file' });
+const text = (path) => {
+  const bytes = new Uint8Array(1000);
+  return Buffer.from(bytes.slice(0, sys.read(sys.open(path), bytes, 0))).toString();
+};
+print(JSON.stringify({
+  code,
+  containers: readRecord(sys).containers.map(({ name, startNs, firstOutputNs, reason }) =>
+    [name, firstOutputNs > startNs, reason?.code ?? 'ok']),
+  output: ['app', 'bad', 'late'].map((name) => text('/run/coldseal/output/' + name)),
+}));`,
+  );
+  const { output } = runProgram([unshare, '--mount', process.execPath, program]);
+  assert.equal(JSON.parse(output), {
+    code: 0,
+    containers: [
+      ['app', true, 'ok'],
+      ['bad', false, 'HOST_CONTAINER_START'],
+      ['late', false, 'BUDGET_CONTAINER_START'],
+    ],
+    output: ['hello\n', 'error: no such thing\n', 'late\n'],
+  });
+});
+
 test('the bundle runs on Node from beside its engine', () => {
   const run = (...args: string[]): ReturnType<typeof runProgram> =>
     runProgram([process.execPath, join(ROOT, 'dist/engine-node.mjs'), ...args]);
