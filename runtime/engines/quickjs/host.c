@@ -7,7 +7,8 @@
  * PID 1 that returns makes the kernel panic without a reason.
  *
  * Built without QuickJS's parser, the program on a board cannot evaluate text at all. With COLDSEAL_TEST defined it
- * has the parser, no bundle, and runs the module in the file that its first argument names.
+ * has the parser, no bundle, and runs the module in the file that its first argument names, whose `start` may be
+ * asynchronous and which finds the host functions in the global COLDSEAL_HOST.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -155,7 +156,11 @@ static char *read_file(const char *path, size_t *size)
 static JSValue load_start(JSContext *ctx, JSValueConst host, JSValue *bundle_main, int *argc, char ***argv)
 {
     size_t size = 0;
-    (void)host;
+    JSValue global = JS_GetGlobalObject(ctx);
+    int added = JS_SetPropertyStr(ctx, global, "COLDSEAL_HOST", JS_DupValue(ctx, host));
+    JS_FreeValue(ctx, global);
+    if (added < 0)
+        return JS_EXCEPTION;
     if (*argc < 1)
         return JS_ThrowTypeError(ctx, "expected the path of a module");
     char *text = read_file((*argv)[0], &size);
@@ -166,6 +171,22 @@ static JSValue load_start(JSContext *ctx, JSValueConst host, JSValue *bundle_mai
     *bundle_main = JS_UNDEFINED;
     ++*argv, --*argc;
     return run_module(ctx, module, "start");
+}
+
+/* What a promise comes to: nothing outside is waited for, so that all there is to do is the queue of jobs. */
+static JSValue settle(JSContext *ctx, JSValue value)
+{
+    JSContext *job_ctx = NULL;
+    if (JS_IsException(value) || !JS_IsPromise(value))
+        return value;
+    while (JS_ExecutePendingJob(JS_GetRuntime(ctx), &job_ctx) > 0)
+        continue;
+    JSPromiseStateEnum state = JS_PromiseState(ctx, value);
+    JSValue result = JS_PromiseResult(ctx, value);
+    JS_FreeValue(ctx, value);
+    if (state == JS_PROMISE_FULFILLED)
+        return result;
+    return state == JS_PROMISE_REJECTED ? JS_Throw(ctx, result) : JS_ThrowTypeError(ctx, "a promise never settles");
 }
 #else
 /* Everything that bytecode may use; no eval, no Proxy, no base64. */
@@ -180,6 +201,12 @@ static JSContext *new_context(JSRuntime *runtime)
         if (INTRINSICS[i](ctx) < 0)
             return NULL;
     return ctx;
+}
+
+static JSValue settle(JSContext *ctx, JSValue value)
+{
+    (void)ctx;
+    return value;
 }
 
 static JSValue read_module(JSContext *ctx, const uint8_t *from, const uint8_t *to, const char *name)
@@ -223,6 +250,7 @@ static int run(JSContext *ctx, int argc, char **argv)
         JSValueConst passed[] = {host, bundle_main, arguments};
         JSValue result =
             JS_IsException(arguments) ? JS_EXCEPTION : JS_Call(ctx, start, JS_UNDEFINED, COUNT_OF(passed), passed);
+        result = settle(ctx, result);
         if (JS_IsException(result) || JS_ToInt32(ctx, &code, result) < 0)
             code = -1;
         JS_FreeValue(ctx, result);
