@@ -39,6 +39,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Images',
   store: 'Object stores',
   keys: 'Keys',
+  disk: 'Disks',
+  board: 'Boards',
 };
 
 /** `<name>`, `[name]`, `<name...>` or `[name...]`. */
