@@ -1,4 +1,6 @@
 /** The device's commands on a fake board that has booted: every output and every refusal. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DeviceSys } from '../../runtime/sys.ts';
@@ -6,6 +8,7 @@ import type { Engine } from '../../runtime/engine.ts';
 import { RUN_RECORD } from '../../runtime/device-paths.ts';
 import { describeRecord } from '../../runtime/commands/status.ts';
 import { main } from '../../runtime/main.ts';
+import { ROOT } from '../../toolchain/dev/root.ts';
 import { RUNTIME_REASONS } from '../../runtime/reasons.ts';
 import { SysError } from '../../runtime/sys-error.ts';
 import {
@@ -20,7 +23,8 @@ import {
   stateOf,
 } from '../support/board-lab.ts';
 import { type ContainerScript, FakeContainers } from '../support/fake-containers.ts';
-import { Ended, type FakeBoard, FakeDevice, type FakeRun } from '../support/fake-device.ts';
+import { Ended, type FakeBoard, type FakeRun } from '../support/fake-board.ts';
+import { FakeDevice } from '../support/fake-device.ts';
 import { testRecord } from '../support/test-record.ts';
 
 const test = suite('device commands');
@@ -526,6 +530,30 @@ test('run-containers starts nothing from a release that does not verify', () => 
   putManifest(device.board, 'a', bytes.with(bytes.length - 1, bytes.at(-1)! ^ 1));
   assert.is(refusal(device, 'run-containers'), '3 VERIFY_SIGNATURE');
   assert.equal(containers.spawned, []);
+});
+
+// --- the page ---
+
+test('docs/runtime.md shows what the commands really print', () => {
+  const page = readFileSync(join(ROOT, 'docs/runtime.md'), 'utf8');
+  const shown = (text: string): string[] => {
+    const from = page.indexOf(`# coldseal ${text}\n`);
+    const end = page.indexOf('```', from);
+    return page.slice(from, end).trimEnd().split('\n').slice(1);
+  };
+  assert.equal(shown('status'), describeRecord(testRecord()));
+  const board = makeBoard();
+  setState(board, { epochs: new Map([[1, 7]]), timeFloor: 5n });
+  const device = booted(board);
+  const twice = [say(device, ['mark-good']).lines, ['# coldseal mark-good']];
+  assert.equal(shown('mark-good'), [...twice, say(device, ['mark-good']).lines].flat());
+  const file = board.store.get(imagePath('a', 1))!;
+  file.bytes = file.bytes.with(100, 0xff);
+  assert.equal(shown('verify'), say(device, ['verify']).lines);
+  const reasons = ['reasons', 'VERIFY_EPOCH'];
+  assert.equal(shown(reasons.join(' ')), say(device, reasons).lines);
+  const { device: other } = withContainers({ settings: { engineMs: 30, endMs: 40 } });
+  assert.equal(shown('run-containers'), say(other, ['run-containers']).lines);
 });
 
 test('a record that is none is refused as such', () => {
