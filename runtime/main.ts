@@ -26,17 +26,19 @@ const COMMANDS: readonly DeviceCommand[] = [
   reasonsCommand,
   runContainersCommand,
   {
-    usage: '--help',
-    about: 'this list',
+    name: '--help',
+    about: () => 'this list',
     run: () => {
-      const rows = COMMANDS.map(({ usage, about }) => `  ${usage.padEnd(16)} ${about}`);
+      const rows = COMMANDS.map(({ name, operands = [], about }) => {
+        return `  ${[name, ...operands].join(' ').padEnd(16)} ${about()}`;
+      });
       const lines = ['usage: coldseal COMMAND [--json]', ...rows];
       return { lines, result: { text: lines.join('\n') } };
     },
   },
   {
-    usage: '--version',
-    about: 'the version, and the level of manifests it can read',
+    name: '--version',
+    about: () => 'the version, and the level of manifests it can read',
     run: () => {
       const text = `coldseal runtime ${VERSION}, level ${RUNTIME_LEVEL}`;
       return { lines: [text], result: { version: VERSION, level: RUNTIME_LEVEL } };
@@ -44,10 +46,8 @@ const COMMANDS: readonly DeviceCommand[] = [
   },
 ];
 
-const wordsOf = ({ usage }: DeviceCommand): string[] => usage.split(' ');
-
-function findCommand(name: string | undefined): DeviceCommand | undefined {
-  return COMMANDS.find((command) => wordsOf(command)[0] === name);
+function findCommand(word: string | undefined): DeviceCommand | undefined {
+  return COMMANDS.find(({ name }) => name === word);
 }
 
 /** Boots or runs a command; returns the exit code. `args` begin after the program's name. */
@@ -74,7 +74,7 @@ function runCommand(engine: Engine, [name, ...operands]: readonly string[]): Com
       hint: 'coldseal --help lists the commands',
     });
   if (command === undefined) throw refuse(name === undefined ? 'no command' : `no command ${name}`);
-  const extra = operands.slice(wordsOf(command).length - 1);
+  const extra = operands.slice(command.operands?.length ?? 0);
   const stranger = operands.find((word) => word.startsWith('-')) ?? extra[0];
   if (stranger !== undefined) throw refuse(`${name} takes no ${stranger}`);
   return command.run(engine, operands);

@@ -90,7 +90,7 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
     const { fileVerity, imageMount, layers, warnings } = plan;
     return { imageDigest, fileVerity, image: erofs.backing, imageMount, layers, warnings };
   } catch (error) {
-    throw explainSysError(error, doing, { hint: HINTS[errnoOf(error) ?? ''] });
+    throw explainSysError(error, doing, { hint: hintOf(errnoOf(error)) });
   } finally {
     cleanup.run();
   }
@@ -337,11 +337,11 @@ export function overlayOptionString(plan: MountPlan, image: string): string {
   return parts.join(',');
 }
 
-const HINTS: Readonly<Record<string, string>> = {
-  EPERM: 'mounting needs root; see coldseal doctor',
-  EINVAL: 'see coldseal doctor for what this kernel can do',
-  EUCLEAN: 'the image is damaged, or newer than this kernel',
-};
+function hintOf(errno: string | undefined): string | undefined {
+  if (errno === 'EPERM') return 'mounting needs root; see coldseal doctor';
+  if (errno === 'EINVAL') return 'see coldseal doctor for what this kernel can do';
+  return errno === 'EUCLEAN' ? 'the image is damaged, or newer than this kernel' : undefined;
+}
 
 /** Does one step; a failure says which one it was, and what the kernel had to say about it. */
 function inStep<T>(step: string, action: () => T, messages: () => string[] = () => []): T {
@@ -356,7 +356,7 @@ function inStep<T>(step: string, action: () => T, messages: () => string[] = () 
       `Cannot ${step}${said === '' ? '' : ` (the kernel says: ${said})`}`,
       {
         code: 'HOST_MOUNT_FAILED',
-        hint: HINTS[errno],
+        hint: hintOf(errno),
       },
     );
   }

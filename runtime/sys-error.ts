@@ -27,7 +27,8 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
-const EXPLANATIONS: Readonly<Record<string, readonly [code: ErrorCode, text: string]>> = {
+/** A function, so that a boot without errors never has these texts in memory. */
+const explanations = (): Readonly<Record<string, readonly [code: ErrorCode, text: string]>> => ({
   ENOENT: ['HOST_NOT_FOUND', 'it does not exist'],
   ENOTDIR: ['HOST_NOT_FOUND', 'a part of the path is not a directory'],
   EISDIR: ['HOST_SYSTEM_CALL', 'it is a directory, expected a file'],
@@ -42,7 +43,7 @@ const EXPLANATIONS: Readonly<Record<string, readonly [code: ErrorCode, text: str
   ENOSPC: ['HOST_NO_SPACE', 'no space left on the file system'],
   EDQUOT: ['HOST_NO_SPACE', 'the disk quota is used up'],
   EFBIG: ['HOST_NO_SPACE', 'the file is larger than the file system or the limit allows'],
-};
+});
 
 /**
  * The error for a person: `doing` says what was tried and on what, such as `Cannot open /x/y`. `code` is for
@@ -55,7 +56,7 @@ export function explainSysError(
 ): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
-  const [known, text] = EXPLANATIONS[errno] ?? ([other, errno] as const);
+  const [known, text] = explanations()[errno] ?? ([other, errno] as const);
   const code = known === 'HOST_SYSTEM_CALL' ? other : known;
   return new ColdsealError(code, `${doing}: ${text}`, { hint, cause: error });
 }

@@ -13,9 +13,10 @@ export interface CommandResult {
 }
 
 export interface DeviceCommand {
-  /** Name and operands, as help shows them. */
-  readonly usage: string;
-  readonly about: string;
+  readonly name: string;
+  /** What may follow the name, as help shows it. */
+  readonly operands?: readonly string[];
+  readonly about: () => string;
   readonly run: (engine: Engine, operands: readonly string[]) => CommandResult;
 }
 

@@ -11,8 +11,8 @@ import { requireSlot } from './booted.ts';
 import { type DeviceCommand, fact } from './command.ts';
 
 export const markGoodCommand: DeviceCommand = {
-  usage: 'mark-good',
-  about: 'keep the booted release: its slot is active from now on, older epochs are refused',
+  name: 'mark-good',
+  about: () => 'keep the booted release: its slot is active from now on, older epochs are refused',
   run: (engine) => {
     const { slot, sealed, partition, problems, accepted } = requireSlot(engine);
     if (slot === 'recovery') {

@@ -3,8 +3,9 @@ import { ColdsealError, EXIT_CODES, type ErrorClass } from '../format/errors.ts'
 import { type DeviceCommand, fact } from './command.ts';
 
 export const reasonsCommand: DeviceCommand = {
-  usage: 'reasons [CODE]',
-  about: 'what a reason code means; all of them without one',
+  name: 'reasons',
+  operands: ['[CODE]'],
+  about: () => 'what a reason code means; all of them without one',
   run: ({ reasons }, [code]) => {
     const all = reasons?.();
     if (all === undefined) {

@@ -20,8 +20,8 @@ import { describeContainer } from './status.ts';
 const NULL_DEVICE = '/dev/null';
 
 export const runContainersCommand: DeviceCommand = {
-  usage: 'run-containers',
-  about: 'start the containers that are not started yet',
+  name: 'run-containers',
+  about: () => 'start the containers that are not started yet',
   run: (engine) => {
     const { record, sealed, accepted } = requireSlot(engine);
     const isStarted = (wanted: string): boolean =>

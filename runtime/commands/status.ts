@@ -4,8 +4,8 @@ import { requireRecord } from './booted.ts';
 import { type DeviceCommand, fact, ms } from './command.ts';
 
 export const statusCommand: DeviceCommand = {
-  usage: 'status',
-  about: 'what this boot did, and how long it took',
+  name: 'status',
+  about: () => 'what this boot did, and how long it took',
   run: (engine) => {
     const record = requireRecord(engine);
     return { lines: describeRecord(record), result: record };

@@ -17,8 +17,8 @@ import { type DeviceCommand, fact } from './command.ts';
 const READ_STEP = 64 * 1024;
 
 export const verifyCommand: DeviceCommand = {
-  usage: 'verify',
-  about: 'verify the booted release again; exit code 3 when the answer is no',
+  name: 'verify',
+  about: () => 'verify the booted release again; exit code 3 when the answer is no',
   run: (engine) => {
     const { slot, sealed, accepted, problems } = requireSlot(engine);
     const manifestSha256 = toHex(accepted.manifestSha256);

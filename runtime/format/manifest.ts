@@ -121,12 +121,12 @@ interface ManifestFeature {
 /** Level 1 is everything not listed here. A test proves that each row raises the level, and only when used. */
 export const MANIFEST_FEATURES: readonly ManifestFeature[] = [
   {
-    name: 'images with SHA-512 fs-verity digests',
+    name: 'sha512-digests',
     level: 2,
     isUsed: ({ images }) => images.some((image) => image.digest.algorithm === 'sha512'),
   },
   {
-    name: 'images in composefs layout version 2',
+    name: 'composefs-format-2',
     level: 2,
     isUsed: ({ images }) => images.some((image) => image.format === 2),
   },
