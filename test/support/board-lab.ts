@@ -25,14 +25,8 @@ import { encodeTrustBundle } from '../../runtime/format/trust.ts';
 import { imageBytes } from '../../toolchain/image/build.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { signEnvelope } from '../../toolchain/sign/sign-envelope.ts';
-import {
-  digestOf,
-  Ended,
-  type FakeBoard,
-  FakeDevice,
-  type FakeRun,
-  type StoreFile,
-} from './fake-device.ts';
+import { digestOf, Ended, type FakeBoard, type FakeRun, type StoreFile } from './fake-board.ts';
+import { FakeDevice } from './fake-device.ts';
 import { imageEntry, testManifest } from './manifests.ts';
 import { testDevicePolicy } from './policies.ts';
 import { testAnchor, testSigner } from './test-pki.ts';

@@ -17,7 +17,8 @@ import {
   slotManifest,
   stateOf,
 } from '../support/board-lab.ts';
-import { Ended, type FakeBoard, FakeDevice, type FakeRun } from '../support/fake-device.ts';
+import { Ended, type FakeBoard, type FakeRun } from '../support/fake-board.ts';
+import { FakeDevice } from '../support/fake-device.ts';
 
 const test = suite('boot faults');
 

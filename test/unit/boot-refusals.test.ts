@@ -17,7 +17,7 @@ import {
   signed,
   slotManifest,
 } from '../support/board-lab.ts';
-import { digestOf, type FakeBoard, type FakeRun } from '../support/fake-device.ts';
+import { digestOf, type FakeBoard, type FakeRun } from '../support/fake-board.ts';
 import { KEYS, makeChain, testAnchor, testSigner } from '../support/test-pki.ts';
 
 const test = suite('boot refusals');

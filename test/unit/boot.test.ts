@@ -18,7 +18,7 @@ import {
   slotManifest,
   stateOf,
 } from '../support/board-lab.ts';
-import type { FakeBoard } from '../support/fake-device.ts';
+import type { FakeBoard } from '../support/fake-board.ts';
 
 const test = suite('boot');
 
