@@ -387,6 +387,29 @@ test('the colour rules reach the printed text', async () => {
   }
 });
 
+test('a step that counts nothing shows its time alone', () => {
+  const written: string[] = [];
+  let now = 0;
+  const sink = (mode: 'bar' | 'lines'): Parameters<typeof startProgress>[2] => ({
+    mode,
+    write: (text) => written.push(text),
+    nowMs: () => now,
+    columns: () => 10,
+  });
+  for (const mode of ['bar', 'lines'] as const) {
+    const progress = startProgress('linking it', { unit: 'step' }, sink(mode));
+    now += 1500;
+    progress.update(0);
+    progress.done();
+  }
+  assert.equal(written, [
+    '\r\u001b[Klinking i',
+    '\r\u001b[K',
+    'linking it: 1.5 s\n',
+    'linking it: 1.5 s\n',
+  ]);
+});
+
 test('progress is a bar on a terminal and a line elsewhere, after a second', async () => {
   let nowMs = 0;
   const body =

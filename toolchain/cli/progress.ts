@@ -12,7 +12,8 @@ export interface Progress {
 }
 
 export interface ProgressOptions {
-  readonly unit: 'bytes' | 'entries';
+  /** `step`: nothing is counted, such as a compiler's run; the line has the time alone. */
+  readonly unit: 'bytes' | 'entries' | 'step';
   readonly total?: number;
 }
 
@@ -58,9 +59,11 @@ export function startProgress(
       if (drawn) sink.write(ERASE_LINE);
       const elapsedMs = sink.nowMs() - startMs;
       if (sink.mode === 'silent' || elapsedMs < SHOW_AFTER_MS) return;
+      const time = formatDuration(elapsedMs);
+      if (options.unit === 'step') return sink.write(`${label}: ${time}\n`);
       const amount = formatAmount(count, options.unit);
       const rate = formatRate(count, options.unit, elapsedMs);
-      sink.write(`${label}: ${amount} in ${formatDuration(elapsedMs)}, ${rate}\n`);
+      sink.write(`${label}: ${amount} in ${time}, ${rate}\n`);
     },
   };
 }
@@ -74,6 +77,7 @@ export function formatBar(
   elapsedMs: number,
   columns: number,
 ): string {
+  if (unit === 'step') return label.slice(0, Math.max(0, columns - 1));
   const rate = formatRate(done, unit, elapsedMs);
   if (total === undefined || total <= 0) {
     return `${label} ${formatAmount(done, unit)} ${rate}`.slice(0, Math.max(0, columns - 1));

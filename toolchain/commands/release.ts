@@ -66,7 +66,7 @@ from one signed release it has the same bytes.`,
       recovery: options.recovery,
       noDisk: options.noDisk,
       sourceDateEpoch: process.env['SOURCE_DATE_EPOCH'],
-      startProgress: (label) => output.progress(label, { unit: 'bytes' }),
+      startProgress: (label, unit = 'bytes') => output.progress(label, { unit }),
       onWarning: (text) => output.warn(text),
       signal: output.interrupted,
     });

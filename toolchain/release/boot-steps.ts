@@ -26,7 +26,8 @@ export interface BootStepOptions {
   readonly recovery?: string | undefined;
   /** Stands for the runtime that would be built; for tests. */
   readonly init?: Uint8Array | undefined;
-  readonly startProgress: (label: string) => Progress;
+  /** Begins a stage that counts bytes, or nothing. */
+  readonly startProgress: (label: string, unit?: 'bytes' | 'step') => Progress;
   readonly onWarning: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -71,7 +72,8 @@ export async function bootFilesOf(
     onWarning,
     signal,
     onStep: (label) => {
-      progress = options.startProgress(label);
+      progress?.done();
+      progress = options.startProgress(label, 'step');
       progress.update(0);
     },
     onStepEnd: (stage) => {
