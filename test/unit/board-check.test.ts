@@ -115,7 +115,7 @@ function slow(mbPerSecond: number): Board['storage'][number] {
 
 for (const [name, change, warning] of WARNINGS) {
   test(`warns about ${name}`, () => {
-    const said = checkPolicy({ ...BASE, ...change(BASE) } as Board);
+    const said = checkPolicy({ ...BASE, ...change(BASE) });
     const lines = said.map(({ path, message }) => `${path} ${message}`);
     assert.ok(
       lines.some((line) => line.startsWith(warning)),
@@ -220,7 +220,7 @@ async function run(
       ok = details?.ok ?? true;
     },
   } as unknown as Output;
-  const code = (await command.run(args, { image: [], ...options } as never, output)) ?? 0;
+  const code = (await command.run(args, { image: [], ...options }, output)) ?? 0;
   return { code, lines, result: result as Record<string, unknown>, ok };
 }
 

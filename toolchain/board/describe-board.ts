@@ -8,7 +8,12 @@ type Row = readonly [path: string, value: string, remark?: string];
 
 /** Lines in three aligned columns: setting, value, and where a figure is from. */
 export function describeBoard(board: Board): string[] {
-  const rows = [...settingRows('', board), ...derivedRows(board)];
+  const { on_failure: steps, ...settings } = board;
+  const rows: Row[] = [
+    ...settingRows('', settings),
+    ['on_failure', steps.map(stepText).join(', then ')],
+    ...derivedRows(board),
+  ];
   const pathWidth = Math.max(...rows.map(([path]) => path.length));
   // A long text does not push the remarks of all the others to the right.
   const figures = rows.filter(([, , remark]) => remark !== undefined);
@@ -19,26 +24,30 @@ export function describeBoard(board: Board): string[] {
   });
 }
 
-function settingRows(path: string, value: unknown): Row[] {
+/** What a loaded board is made of. */
+type Setting =
+  string | number | boolean | undefined | readonly Setting[] | { readonly [key: string]: Setting };
+
+function settingRows(path: string, value: Setting): Row[] {
   if (value === undefined) return [];
-  if (path === 'on_failure')
-    return [[path, (value as FailureStep[]).map(stepText).join(', then ')]];
-  if (Array.isArray(value)) {
+  if (typeof value !== 'object') return [[path, String(value) || 'none']];
+  if (isList(value)) {
     if (value.every((each) => typeof each !== 'object'))
       return [[path, value.join(', ') || 'none']];
     return value.flatMap((each, index) => settingRows(`${path}[${index}]`, each));
   }
-  if (typeof value !== 'object') return [[path, String(value) || 'none']];
-  if (isFact(value)) {
-    return [[path, String(value.value), `${value.evidence}: ${value.source}`]];
-  }
-  return Object.entries(value as object).flatMap(([key, each]) =>
+  if (isFact(value)) return [[path, String(value.value), `${value.evidence}: ${value.source}`]];
+  return Object.entries(value).flatMap(([key, each]) =>
     settingRows(path === '' ? key : `${path}.${key}`, each),
   );
 }
 
-function isFact(value: object | null): value is Fact<unknown> {
-  return value !== null && 'value' in value && 'evidence' in value;
+function isFact(value: object): value is Fact<number | boolean> {
+  return 'value' in value && 'evidence' in value;
+}
+
+function isList(value: object): value is readonly Setting[] {
+  return Array.isArray(value);
 }
 
 function stepText(step: FailureStep): string {
