@@ -32,7 +32,7 @@ export const TRIES_MAX = 15;
 export const EPOCHS_MAX = 16;
 const HASH_SIZE = 32;
 
-export const SlotStateRecord = struct('SlotState', 512, 'docs/format.md, slot state', {
+export const SlotStateRecord = struct('slot state', 512, 'docs/decisions/0030', {
   magic: [0x00, magic(0x54535343, 'the letters CSST')],
   layout: [0x04, always16(1, 'layout of this record')],
   active: [0x06, u8('slot tried first: 1 a, 2 b')],

@@ -16,6 +16,7 @@ import {
   ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
 import { FsverityDescriptor } from '../../runtime/format/fsverity-descriptor.ts';
+import { SlotStateRecord } from '../../runtime/format/slot-state.ts';
 import type { FieldInfo } from '../../runtime/format/struct.ts';
 import { ROOT } from './root.ts';
 
@@ -37,6 +38,7 @@ export const RECORDS: readonly DocumentedRecord[] = [
   ErofsXattrIbodyHeader,
   ErofsXattrEntry,
   FsverityDescriptor,
+  SlotStateRecord,
 ];
 
 const MARKED = /<!-- record: (?<name>[^>]*?) -->[\s\S]*?<!-- end of record -->/g;
