@@ -7,7 +7,7 @@
 import { boot } from './boot.ts';
 import type { CommandResult, DeviceCommand } from './commands/command.ts';
 import { markGoodCommand } from './commands/mark-good.ts';
-import { reasonsCommand } from './commands/reasons.ts';
+import { reasonsCommand } from './commands/explain-reasons.ts';
 import { runContainersCommand } from './commands/run-containers.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';

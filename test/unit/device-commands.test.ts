@@ -151,7 +151,7 @@ test('PID 1 boots, whatever words the kernel hands on; a command it answers', ()
 test('a failure nobody foresaw is told, with the exit code for it', () => {
   const device = booted();
   const failing = (error: unknown): Partial<Engine> => ({
-    sys: new Proxy(device as DeviceSys, {
+    sys: new Proxy<DeviceSys>(device, {
       get: (target, name) => {
         if (name === 'open') throw error;
         return target[name as keyof DeviceSys];
