@@ -323,6 +323,34 @@ test('the state of a new board has full tries and the epochs of its release', as
   assert.equal(state!.epochs, new Map([[1, 7]]));
 });
 
+test('a devicetree is bound, verified and on the disk', async () => {
+  using lab = bootLab(BOOT_BOOTSET, KERNEL_BOARD.replace('  load:', '  dtb: board.dtb\n  load:'));
+  lab.write('board.dtb', 'a devicetree');
+  const { boot, manifest } = await lab.release();
+  assert.is(toHex(manifest.bootBinding!.dtb!), sha256(join(lab.path, 'board.dtb')));
+  const { bootFiles } = await checkDisk(join(lab.path, 'out/disk.img'), {
+    policy: bootPolicy(boot!.files),
+  });
+  assert.equal(bootFiles.map(({ name }) => name).sort(), [
+    'cmdline.txt',
+    'dtb',
+    'initramfs',
+    'kernel',
+  ]);
+});
+
+test('where the host lacks something, the way without a disk is pointed out', async () => {
+  using lab = bootLab();
+  rmSync(join(lab.path, 'modules/6.12.9-test/kernel/libcrc32c.ko'));
+  try {
+    await lab.release();
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as { code?: string }).code, 'HOST_NOT_FOUND');
+    assert.match((error as { hint?: string }).hint ?? '', /--no-disk makes a release without/);
+  }
+});
+
 test('the sealed policy is that of the board', async () => {
   using lab = bootLab();
   const { boot } = await lab.release();
