@@ -355,8 +355,14 @@ test('a disk cut short and a file that is no disk are malformed', async () => {
   );
   assert.is(diskExitCode(await checkDisk(path, { policy: undefined })), 4);
   using whole = openDisk(lab.disk);
-  assert.is(codeOf(() => whole.read(whole.size - 10, 20)), 'FORMAT_DISK_SHORT');
-  assert.is(codeOf(() => partitionOf(whole, 'data')), 'FORMAT_DISK_PARTITION');
+  assert.is(
+    codeOf(() => whole.read(whole.size - 10, 20)),
+    'FORMAT_DISK_SHORT',
+  );
+  assert.is(
+    codeOf(() => partitionOf(whole, 'data')),
+    'FORMAT_DISK_PARTITION',
+  );
   writeFileSync(path, 'no disk');
   assert.is(
     codeOf(() => openDisk(path)),

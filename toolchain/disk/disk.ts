@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { PARTITION } from '../../runtime/device-paths.ts';
-import { alignUp } from '../../runtime/format/bytes.ts';
+import { alignUp, toHex } from '../../runtime/format/bytes.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { refuseExisting } from '../files/atomic-file.ts';
@@ -133,7 +133,7 @@ export async function buildDisk(plan: DiskPlan): Promise<DiskSummary> {
   await writeSealedExt4(fd, store.offset, {
     files: plan.store,
     sizeBytes: store.size,
-    uuid: guidFrom(seed, 'file system'),
+    uuid: uuidFrom(seed, 'file system'),
     label: PARTITION.STORE,
     onProgress: (done) => plan.onProgress?.(done, total),
     signal: plan.signal,
@@ -210,12 +210,16 @@ function derive(seed: Uint8Array, use: string): Uint8Array {
 }
 
 /** A UUID of version 8, which is for ids that are made in a way of one's own (RFC 9562). */
+function uuidFrom(seed: Uint8Array, use: string): Uint8Array {
+  const uuid = derive(seed, use).slice(0, 16);
+  uuid[6] = (uuid[6]! & 0x0f) | 0x80;
+  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
+  return uuid;
+}
+
+/** The same as the GPT has it. */
 function guidFrom(seed: Uint8Array, use: string): Uint8Array {
-  const guid = derive(seed, use).slice(0, 16);
-  // Of a GUID as the GPT has it, the first three parts are little-endian: the version is in byte 7.
-  guid[7] = (guid[7]! & 0x0f) | 0x80;
-  guid[8] = (guid[8]! & 0x3f) | 0x80;
-  return guid;
+  return guidOf(toHex(uuidFrom(seed, use)));
 }
 
 function layOut(sizes: Sizes, seed: Uint8Array): Gpt {

@@ -84,7 +84,7 @@ class Volume {
       const at = (RESERVED_SECTORS + copy * fatSectors) * SECTOR;
       return Uint8Array.from(read(at, fatSectors * SECTOR));
     }) as [Uint8Array, Uint8Array];
-    if (!equalBytes(first, second)) throw malformed('its two tables differ');
+    if (Buffer.compare(first, second) !== 0) throw malformed('its two tables differ');
     this.#table = new DataView(first.buffer);
     this.#used = new Uint8Array(this.#clusters);
   }
