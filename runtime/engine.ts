@@ -7,6 +7,11 @@ import type { Crypto } from './crypto.ts';
 import type { ComputeDigest } from './mount-steps.ts';
 import type { DeviceSys } from './sys.ts';
 
+declare global {
+  /** The sentences of the bundle, which the build takes out of it; an engine sets it before it loads the bundle. */
+  var coldsealTexts: (() => readonly string[]) | undefined;
+}
+
 export interface Engine {
   /** As the boot record names it. */
   readonly name: 'quickjs' | 'node';

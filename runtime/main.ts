@@ -6,6 +6,7 @@
  */
 import { boot } from './boot.ts';
 import type { CommandResult, DeviceCommand } from './commands/command.ts';
+import type { CommandDocument, HelpResult, VersionResult } from './commands/documents.ts';
 import { markGoodCommand } from './commands/mark-good.ts';
 import { reasonsCommand } from './commands/explain-reasons.ts';
 import { runContainersCommand } from './commands/run-containers.ts';
@@ -33,7 +34,7 @@ const COMMANDS: readonly DeviceCommand[] = [
         return `  ${[name, ...operands].join(' ').padEnd(16)} ${about()}`;
       });
       const lines = ['usage: coldseal COMMAND [--json]', ...rows];
-      return { lines, result: { text: lines.join('\n') } };
+      return { lines, result: { text: lines.join('\n') } satisfies HelpResult };
     },
   },
   {
@@ -41,7 +42,8 @@ const COMMANDS: readonly DeviceCommand[] = [
     about: () => 'the version, and the level of manifests it can read',
     run: () => {
       const text = `coldseal runtime ${VERSION}, level ${RUNTIME_LEVEL}`;
-      return { lines: [text], result: { version: VERSION, level: RUNTIME_LEVEL } };
+      const result: VersionResult = { version: VERSION, level: RUNTIME_LEVEL };
+      return { lines: [text], result };
     },
   },
 ];
@@ -94,6 +96,6 @@ function fail(engine: Engine, error: unknown, isJson: boolean): number {
   return known.exitCode;
 }
 
-function printDocument(engine: Engine, document: object): void {
-  engine.print(JSON.stringify({ schema: 1, ...document }));
+function printDocument(engine: Engine, document: Omit<CommandDocument, 'schema'>): void {
+  engine.print(JSON.stringify({ schema: 1, ...document } satisfies CommandDocument));
 }

@@ -1,6 +1,7 @@
 /** `coldseal reasons [CODE]`: what a reason code in a record or a log means. */
 import { ColdsealError, EXIT_CODES, type ErrorClass } from '../format/errors.ts';
 import { type DeviceCommand, fact } from './command.ts';
+import type { ReasonResult } from './documents.ts';
 
 export const reasonsCommand: DeviceCommand = {
   name: 'reasons',
@@ -26,6 +27,6 @@ export const reasonsCommand: DeviceCommand = {
     }
     const exitCode = EXIT_CODES[code.slice(0, code.indexOf('_')) as ErrorClass];
     const lines = [fact('code', code), fact('meaning', text), fact('exit code', exitCode)];
-    return { lines, result: { code, text, exitCode } };
+    return { lines, result: { code, text, exitCode } satisfies ReasonResult };
   },
 };

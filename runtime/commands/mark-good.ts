@@ -9,6 +9,7 @@ import { markGood, type Slot, slotFacts } from '../slots.ts';
 import { saveState } from '../state-partition.ts';
 import { requireSlot } from './booted.ts';
 import { type DeviceCommand, fact } from './command.ts';
+import type { MarkGoodResult } from './documents.ts';
 
 export const markGoodCommand: DeviceCommand = {
   name: 'mark-good',
@@ -36,7 +37,7 @@ export const markGoodCommand: DeviceCommand = {
         ...changes.map(({ name, from, to }) => fact(name, from, '->', to)),
         ...(changes.length > 0 ? [] : ['nothing changed']),
       ],
-      result: { slot, changes },
+      result: { slot, changes } satisfies MarkGoodResult,
     };
   },
 };

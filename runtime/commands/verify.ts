@@ -13,6 +13,7 @@ import { checkImage } from '../verify.ts';
 import type { VerityMode } from '../mounts.ts';
 import { requireSlot } from './booted.ts';
 import { type DeviceCommand, fact } from './command.ts';
+import type { VerifyResult } from './documents.ts';
 
 const READ_STEP = 64 * 1024;
 
@@ -39,7 +40,7 @@ export const verifyCommand: DeviceCommand = {
         ...problems.map(({ code, message }) => fact('note', `${code}:`, message)),
         fact('verdict', isGood ? 'yes' : 'no'),
       ],
-      result: { slot, manifestSha256, images },
+      result: { slot, manifestSha256, images } satisfies VerifyResult,
       exitCode: isGood ? 0 : EXIT_CODES.VERIFY,
     };
   },

@@ -2,8 +2,9 @@
  * `npm run build`: the host CLI and the device bundle, with their sizes against budget.
  *
  * dist/coldseal.mjs is the CLI with its chunks, dist/hash-worker.mjs the hashing thread, dist/runtime.js the device
- * bundle, dist/engine-quickjs.js what QuickJS needs beside it. Same sources, same bytes: nothing of the clock, the environment or the directory order gets in. Files are
- * written beside and renamed, and chunks are named by content, so a running CLI never sees half a build.
+ * bundle with its texts, dist/engine-quickjs.js what QuickJS needs beside it. Same sources, same bytes: nothing of the
+ * clock, the environment or the directory order gets in. Files are written beside and renamed, and chunks are named by
+ * content, so a running CLI never sees half a build.
  */
 import { build as esbuild, type BuildOptions, type Metafile, type OutputFile } from 'esbuild';
 import {
@@ -17,6 +18,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { bundleRuntime } from './bundle-runtime.ts';
 import { ROOT } from './root.ts';
 
 export interface BuildSettings {
@@ -52,12 +54,11 @@ export async function build(settings: BuildSettings = {}): Promise<void> {
   const cli = await bundleCli(outdir);
   for (const file of cli.files) written.set(basename(file.path), cliBytes(file));
   checkSize('coldseal --help', startSize(cli.metafile), CLI_START_SIZE_MAX);
-  const runtime = await bundleRuntime(outdir);
-  if (runtime !== undefined) {
-    checkRuntimeInputs(runtime.metafile);
-    checkSize('runtime.js', runtime.bytes.length, RUNTIME_SIZE_MAX);
-    written.set('runtime.js', runtime.bytes);
-  }
+  const runtime = await bundleRuntime({ ...commonOptions(outdir), define: DEFINE });
+  checkRuntimeInputs(runtime.metafile);
+  checkSize('runtime.js', runtime.code.length, RUNTIME_SIZE_MAX);
+  written.set('runtime.js', runtime.code);
+  written.set('runtime-texts.json', runtime.texts);
   const engine = await bundleQuickjsEngine(outdir);
   checkRuntimeInputs(engine.metafile);
   written.set('engine-quickjs.js', engine.bytes);
@@ -88,25 +89,6 @@ async function bundleCli(outdir: string): Promise<{ files: OutputFile[]; metafil
     define: DEFINE,
   });
   return { files: result.outputFiles, metafile: result.metafile };
-}
-
-async function bundleRuntime(
-  outdir: string,
-): Promise<{ bytes: Uint8Array; metafile: Metafile } | undefined> {
-  const entry = ['runtime/main.ts', 'runtime/verify.ts'].find((path) =>
-    existsSync(join(ROOT, path)),
-  );
-  if (entry === undefined) return undefined;
-  const result = await esbuild({
-    ...commonOptions(outdir),
-    entryPoints: { runtime: entry },
-    outExtension: { '.js': '.js' },
-    platform: 'neutral',
-    mainFields: ['module', 'main'],
-    minify: true,
-    define: DEFINE,
-  });
-  return { bytes: result.outputFiles[0]!.contents, metafile: result.metafile };
 }
 
 /** What stands between the device bundle and host.c: carried as bytecode beside it (toolchain/engine). */

@@ -4,7 +4,7 @@
  * The bundle is the same file that QuickJS runs, so it is imported when this runs and never built in. Lines are written
  * with writeSync: what comes after a command may be an exec or the end of the machine, which no stream survives.
  */
-import { writeSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import type { main } from '../../main.ts';
 import { createNodeEngine } from './engine.ts';
 
@@ -23,6 +23,9 @@ function writeLine(fd: number, line: string): void {
     }
   }
 }
+
+const texts = new URL('./runtime-texts.json', import.meta.url);
+globalThis.coldsealTexts = () => JSON.parse(readFileSync(texts, 'utf8')) as readonly string[];
 
 const bundle = new URL('./runtime.js', import.meta.url).href;
 const runtime = (await import(bundle)) as { readonly main: typeof main };
