@@ -200,8 +200,6 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
     'not evaluated here: each image is measured when it is opened for mounting',
   VERIFY_IMAGE_DIGEST: 'the image has another fs-verity digest than expected',
   VERIFY_IMAGE_NO_VERITY: 'the image could have fs-verity and has none, and it was required',
-  VERIFY_IMAGE_PLACES:
-    'a release has not exactly one image for the root, or an image at a place not of its role',
   VERIFY_IMAGE_READ:
     'an image on the store cannot be read: a block of it does not match, or the medium failed',
   VERIFY_IMAGE_SIZE: 'an image has another size than the manifest says',
@@ -218,6 +216,8 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   VERIFY_ROLE_MISMATCH: 'the manifest claims a role that its key is not for',
   VERIFY_ROLE_NOT_ACCEPTED:
     'the board does not accept this role, such as development on a production board',
+  VERIFY_ROOT_IMAGE:
+    'a release has not exactly one image for the root, or that one is no system image',
   VERIFY_RUNTIME_TOO_OLD: 'the manifest uses features this runtime does not know',
   VERIFY_SCHEMA: 'the manifest has a schema this runtime does not know, or is no manifest',
   VERIFY_SIGNATURE: "an envelope's signature is not good for its bytes and kind",

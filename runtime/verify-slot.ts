@@ -9,7 +9,7 @@ import { RUN_STORE, slotDenyList, slotManifest } from './device-paths.ts';
 import type { DevicePolicy } from './format/device-policy.ts';
 import { ENVELOPE_BYTES_MAX } from './format/envelope.ts';
 import { ColdsealError } from './format/errors.ts';
-import { MOUNT } from './format/manifest-image.ts';
+import { IMAGE_ROLE, MOUNT } from './format/manifest-image.ts';
 import type { Manifest } from './format/manifest.ts';
 import type { SlotName, SlotState } from './format/slot-state.ts';
 import type { TrustBundle } from './format/trust.ts';
@@ -63,7 +63,7 @@ export function verifySlot(
   if (!verdict.ok || manifest === undefined || manifestSha256 === undefined) {
     throw verdict.reason ?? new Error('a verdict without a reason');
   }
-  checkPlaces(manifest);
+  checkRoot(manifest);
   return { manifest, manifestSha256, denyVersion };
 }
 
@@ -76,13 +76,12 @@ function readDenyList(sys: SysFiles, path: string): Uint8Array | undefined {
   }
 }
 
-/** One system image, mounted as the root; the others where their role says. Roles and places have the same numbers. */
-function checkPlaces({ images }: Manifest): void {
-  const isPlaced = images.every(({ role, mount }) => role === mount);
-  const roots = images.filter(({ mount }) => mount === MOUNT.ROOT).length;
-  if (isPlaced && roots === 1) return;
+/** Exactly one image is the root, and it is a system image. */
+function checkRoot({ images }: Manifest): void {
+  const roots = images.filter(({ mount }) => mount === MOUNT.ROOT);
+  if (roots.length === 1 && roots[0]!.role === IMAGE_ROLE.SYSTEM) return;
   throw new ColdsealError(
-    'VERIFY_IMAGE_PLACES',
-    `Cannot boot the release: ${roots} of its images are for the root, expected 1 and each by its role`,
+    'VERIFY_ROOT_IMAGE',
+    `Cannot boot the release: ${roots.length} of its images are for the root, expected one system image`,
   );
 }

@@ -107,7 +107,7 @@ const TABLE: readonly [name: string, change: (board: FakeBoard) => void, code: s
       const images = slotManifest('a').images.filter(({ role }) => role !== 1);
       putManifest(board, 'a', production({ images }));
     },
-    'VERIFY_IMAGE_PLACES',
+    'VERIFY_ROOT_IMAGE',
   ],
   [
     'manifest: two images for the root',
@@ -116,18 +116,18 @@ const TABLE: readonly [name: string, change: (board: FakeBoard) => void, code: s
       const images = [system!, { ...system!, name: 'z' }, ...others];
       putManifest(board, 'a', production({ images }));
     },
-    'VERIFY_IMAGE_PLACES',
+    'VERIFY_ROOT_IMAGE',
   ],
   [
-    'manifest: a configuration at the place of a container',
+    'manifest: a configuration as the root',
     (board) => {
       const images = slotManifest('a').images.map((image) => ({
         ...image,
-        mount: image.role === 3 ? (2 as const) : image.mount,
+        mount: ([2, 2, 1] as const)[image.role - 1]!,
       }));
       putManifest(board, 'a', production({ images }));
     },
-    'VERIFY_IMAGE_PLACES',
+    'VERIFY_ROOT_IMAGE',
   ],
   [
     'manifest: asks for a deny list that is not there',
