@@ -17,7 +17,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PARTITION, slotManifest } from '../../runtime/device-paths.ts';
@@ -40,6 +40,7 @@ import {
 import { codeOf, codeOfRejection } from '../support/expect-code.ts';
 import { runTool } from '../support/file-systems.ts';
 import { testPolicy } from '../support/manifests.ts';
+import { CLI_PATH } from '../support/run-cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireRoot, requireTool } from '../support/tools.ts';
 
@@ -392,6 +393,20 @@ test('a flashed file is the image, and as sparse', async () => {
   );
 });
 
+test('a medium that gives back other bytes is refused, and left without a table', async () => {
+  const path = join(base.path, 'fake.img');
+  const temporary = join(base.path, `.fake.img.${process.pid}.tmp`);
+  const target = chooseTarget(path, lab.summary.size, false);
+  const flash = flashDisk(lab.disk, target, {
+    onProgress: (stage, done) => {
+      if (stage === 'verify' && done === MIB) flip(temporary, store() + 5000);
+    },
+  });
+  assert.is(await codeOfRejection(() => flash), 'HOST_FLASH_COMPARE');
+  assert.is(statSync(path, { throwIfNoEntry: false }), undefined);
+  assert.is(statSync(temporary, { throwIfNoEntry: false }), undefined);
+});
+
 /** A loop device over a file of some size. Needs root. */
 function loopDevice(path: string, size: number): { device: string } & Disposable {
   requireRoot();
@@ -429,6 +444,31 @@ test('a larger device gets its second table at its own end, and is refused while
   } finally {
     runTool(requireTool('umount', 'mount'), [place]);
   }
+});
+
+test('a device is overwritten after the right answer only', async () => {
+  using loop = loopDevice(join(base.path, 'asked'), lab.summary.size);
+  const line = `'${process.execPath}' '${CLI_PATH}' disk flash '${lab.disk}' ${loop.device}`;
+  const flash = (answer: string): { status: number | null; said: string } => {
+    const terminal = ['--quiet', '--return', '--command', line, '/dev/null'];
+    const { status, stdout } = spawnSync(requireTool('script', 'bsdutils'), terminal, {
+      input: answer,
+    });
+    return { status, said: stdout.toString() };
+  };
+  const unasked = spawnSync('sh', ['-c', line], { stdio: ['ignore', 'pipe', 'pipe'] });
+  assert.match(`${unasked.status} ${unasked.stderr.toString()}`, /^2 .*USAGE_NOT_CONFIRMED/s);
+  const no = flash('yes\n');
+  assert.is(no.status, 2, no.said);
+  assert.match(no.said, /NOT removable/);
+  assert.match(no.said, /USAGE_NOT_CONFIRMED/);
+  assert.is(
+    codeOf(() => openDisk(loop.device)),
+    'FORMAT_GPT',
+  );
+  const yes = flash(`${basename(loop.device)}\n`);
+  assert.is(yes.status, 0, yes.said);
+  assert.match(yes.said, /flashed .* all compared/);
 });
 
 test('an interrupted flash leaves a medium without a partition table', async () => {
