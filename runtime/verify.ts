@@ -12,12 +12,7 @@
  */
 import type { Crypto } from './crypto.ts';
 import { equalBytes, toHex } from './format/bytes.ts';
-import {
-  checkValidity,
-  requireAlgorithm,
-  type VerifiedChain,
-  verifyChain,
-} from './format/chain.ts';
+import { requireAlgorithm, type VerifiedChain, verifyChain } from './format/chain.ts';
 import { decodeDenyList, type DenyList } from './format/deny-list.ts';
 import {
   COSE_ALGORITHMS,
@@ -43,6 +38,9 @@ export interface TrustPolicy {
   readonly algorithms: readonly CoseAlgorithm[];
 }
 
+/** Judges the dates of an authentic manifest and its chain; throws the code of a no. */
+export type TimeCheck = (manifest: Manifest, chain: VerifiedChain) => CheckResult;
+
 /** Every field must be given: `undefined` says "this caller cannot know", and is reported as such. */
 export interface VerifyPolicy extends TrustPolicy {
   /** Roles this device accepts; a production board lists no development. */
@@ -53,9 +51,8 @@ export interface VerifyPolicy extends TrustPolicy {
   readonly epochs: ReadonlyMap<number, number>;
   /** Lowest deny list version seen so far. */
   readonly denyVersion: number;
-  readonly mode: 'boot' | 'install';
-  /** Only an installation asks. `isTrusted` false: a floor, the real time may be later. */
-  readonly time: { readonly now: number; readonly isTrusted: boolean } | undefined;
+  /** Only an installation asks for the time (install-time.ts); a boot gives undefined. */
+  readonly checkTime: TimeCheck | undefined;
 }
 
 /** What an engine measured on the open file it is going to mount. */
@@ -101,9 +98,11 @@ export interface ManifestVerdict extends Readonly<Record<CheckName, CheckResult>
   readonly images: readonly { readonly image: ImageEntry; readonly result: CheckResult }[];
 }
 
-const PASS: CheckResult = { status: 'pass' };
+/** The result of a check that said yes. */
+export const PASS: CheckResult = { status: 'pass' };
 
-function notEvaluated(code: ErrorCode, message: string): CheckResult {
+/** The result of a check that could not be made, and why. */
+export function notEvaluated(code: ErrorCode, message: string): CheckResult {
   return { status: 'not-evaluated', code, message };
 }
 
@@ -187,7 +186,9 @@ function runChecks(request: VerifyRequest, ledger: Ledger): void {
   ledger.results.epoch = checkEpochs(manifest, policy, denyList);
 
   ledger.current = 'time';
-  ledger.results.time = checkTime(manifest, chain, policy);
+  ledger.results.time =
+    policy.checkTime?.(manifest, chain) ??
+    notEvaluated('VERIFY_TIME_NOT_ASKED', 'Boot does not depend on the time');
 
   ledger.current = 'integrity';
   ledger.results.integrity = checkImages(manifest, request, ledger);
@@ -424,28 +425,6 @@ function checkEpochs(
   return floors.length > 0
     ? PASS
     : notEvaluated('VERIFY_EPOCH_NOT_GIVEN', 'No stored epoch was given');
-}
-
-function checkTime(manifest: Manifest, chain: VerifiedChain, policy: VerifyPolicy): CheckResult {
-  if (policy.mode === 'boot') {
-    return notEvaluated('VERIFY_TIME_NOT_ASKED', 'Boot does not depend on the time');
-  }
-  if (policy.time === undefined) {
-    return notEvaluated('VERIFY_TIME_UNKNOWN', 'Neither a trusted time nor a floor was given');
-  }
-  const { now, isTrusted } = policy.time;
-  checkValidity(chain, now, isTrusted);
-  const { notBefore, notAfter } = manifest.valid ?? { notBefore: 0, notAfter: null };
-  if (notAfter !== null && now > notAfter) {
-    throw new ColdsealError('VERIFY_MANIFEST_EXPIRED', 'Cannot install: the manifest has expired');
-  }
-  if (isTrusted && now < notBefore) {
-    throw new ColdsealError(
-      'VERIFY_MANIFEST_NOT_YET_VALID',
-      'Cannot install: the manifest is not valid yet',
-    );
-  }
-  return PASS;
 }
 
 // --- images --------------------------------------------------------------------------------------------

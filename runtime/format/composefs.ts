@@ -29,7 +29,7 @@ export const ComposefsHeader = struct(
 );
 
 /** The value of `trusted.overlay.metacopy` without its digest bytes. */
-export const OverlayMetacopy = struct(
+export const OverlayMetacopy = /* @__PURE__ */ struct(
   'overlay metacopy',
   4,
   'Linux fs/overlayfs/overlayfs.h, struct ovl_metacopy',

@@ -67,8 +67,7 @@ export function testPolicy(change: Partial<VerifyPolicy> = {}): VerifyPolicy {
     board: 'linux,dummy-virt',
     epochs: new Map([[1, 7]]),
     denyVersion: 0,
-    mode: 'boot',
-    time: undefined,
+    checkTime: undefined,
     ...change,
   };
 }

@@ -59,8 +59,7 @@ async function policyOf(trust: string): Promise<SlotPolicy> {
     board: undefined,
     epochs: new Map(),
     denyVersion: 0,
-    mode: 'boot',
-    time: undefined,
+    checkTime: undefined,
   };
 }
 

@@ -65,6 +65,7 @@ mode never looks at the clock; install mode does.`,
     const { readSmallFile } = await import('../sign/pem.ts');
     const { objectsOfImage } = await import('../image/objects.ts');
     const { COSE_ALGORITHMS } = await import('../../runtime/format/envelope.ts');
+    const { installTime } = await import('../../runtime/install-time.ts');
     const algorithmsOf = (names: readonly string[]): CoseAlgorithm[] =>
       [...COSE_ALGORITHMS].filter(([, { name }]) => names.includes(name)).map(([id]) => id);
     const board = options.board === undefined ? undefined : await boardPolicy(options.board);
@@ -81,8 +82,10 @@ mode never looks at the clock; install mode does.`,
         board: board?.id,
         epochs: parseEpochs(options.minEpoch),
         denyVersion: 0,
-        mode: options.mode,
-        time: { now: Math.floor(Date.now() / 1000), isTrusted: true },
+        checkTime:
+          options.mode === 'boot'
+            ? undefined
+            : installTime({ now: Math.floor(Date.now() / 1000), isTrusted: true }),
       },
       denyList: deny === undefined ? undefined : readSmallFile(deny),
       objectsOfImage,

@@ -54,8 +54,7 @@ export function bootPolicy({ policy, trust }: Pick<BootFiles, 'policy' | 'trust'
     board: policy.board,
     epochs: policy.epochs,
     denyVersion: policy.minDenyVersion,
-    mode: 'boot',
-    time: undefined,
+    checkTime: undefined,
   };
 }
 
