@@ -26,6 +26,8 @@ const INTERFACES = [
   'crypto.ts',
   'format/boot-record.ts',
   'commands/documents.ts',
+  // The exit code is looked up by the first word of a reason code.
+  'format/errors.ts',
 ];
 
 /** Names of JavaScript's own objects that the sources use; a test compares them with the engine that runs it. */
@@ -43,16 +45,18 @@ export const BUILTIN_NAMES: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
+/** A name in quotes may be a key that is looked up, such as an errno's or an algorithm's. */
+const QUOTED = /['"`]([a-zA-Z]\w*)['"`]/g;
 const NAME = /[\s{(,.[]#?([a-zA-Z]\w*)\??\s*[:(,}=.;)\]]/g;
 /** Short ones gain nothing. */
 const NAME_LENGTH_MIN = 3;
 
-/** Every name in some files of `runtime/`, whatever it names. */
-export function namesIn(files: readonly string[]): Set<string> {
+/** Every name in some files of `runtime/`, whatever it names; or what else a pattern finds. */
+export function namesIn(files: readonly string[], pattern = NAME): Set<string> {
   const names = new Set<string>();
   for (const file of files) {
     const text = readFileSync(join(ROOT, 'runtime', file), 'utf8');
-    for (const [, name] of text.matchAll(NAME)) names.add(name!);
+    for (const [, name] of text.matchAll(pattern)) names.add(name!);
   }
   return names;
 }
@@ -66,8 +70,9 @@ export function runtimeSources(): string[] {
 
 /** Property names that nobody outside the bundle sees. */
 export function ownNames(): string[] {
-  const seen = namesIn(INTERFACES);
-  return [...namesIn(runtimeSources())]
+  const sources = runtimeSources();
+  const seen = new Set([...namesIn(INTERFACES), ...namesIn(sources, QUOTED)]);
+  return [...namesIn(sources)]
     .filter((name) => name.length >= NAME_LENGTH_MIN)
     .filter((name) => !seen.has(name) && !BUILTIN_NAMES.has(name) && name !== 'coldsealTexts')
     .sort();
