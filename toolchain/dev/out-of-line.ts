@@ -3,8 +3,8 @@
  *
  * A third of the bundle was text that a boot without trouble never shows. What has two words or more becomes
  * `$$(12, value)`; dist/runtime-texts.json has the sentence with a mark for each value, and is looked at when the
- * first one is needed. A bundle without its table still says each reason code, and the values in a row. Nothing but
- * wording may be taken: labels that are hashed stay, and other texts that decide are one word (docs/decisions/0032).
+ * first one is needed; reason codes go the same way. Whoever embeds the bundle embeds its table. What is put back is
+ * what was taken, so meaning does not change; labels that are hashed stay all the same (docs/decisions/0032).
  */
 import { type AnyNode, type Node, parse } from 'acorn';
 
@@ -70,7 +70,9 @@ function replacement(
   rewrite: (node: AnyNode, place: Place) => string,
 ): string | undefined {
   const text = sentenceOf(node);
-  if (text === undefined || !isSentence(text)) return undefined;
+  if (text === undefined) return undefined;
+  if (isReasonCode(text, place)) return `$$(${numberOf(text)})`;
+  if (!isSentence(text)) return undefined;
   // A record says what each field means, for the documentation; the device never asks.
   if (place === 'argument') return '""';
   if (place === 'module') {
@@ -88,6 +90,11 @@ function sentenceOf(node: AnyNode): string | undefined {
 
 function isSentence(text: string): boolean {
   return !IS_LABEL.test(text) && text.trim().split(' ').length >= WORDS_MIN;
+}
+
+/** Reason codes are three bytes in four of what is left of an error; as constants of a module they stay. */
+function isReasonCode(text: string, place: Place): boolean {
+  return place === 'function' && /^[A-Z]+(_[A-Z0-9]+)+$/.test(text);
 }
 
 /** Every node right below one, in the order of the source. Keys of properties and module names stay as they are. */
