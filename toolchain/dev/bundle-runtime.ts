@@ -34,7 +34,7 @@ const INTERFACES = [
 export const BUILTIN_NAMES: ReadonlySet<string> = new Set(
   (
     'Array BigInt DataView Date Error Float64Array JSON MAX_SAFE_INTEGER Math Number Object RangeError RegExp ' +
-    'String TextDecoder Uint8Array anchor arguments asIntN asUintN at buffer byteLength byteOffset call caller catch ' +
+    'String TextDecoder Uint8Array add anchor arguments asIntN asUintN at buffer byteLength byteOffset call caller catch ' +
     'cause ceil charCodeAt clear codePointAt concat console constructor crypto delete done endsWith entries escape every exec ' +
     'fill filter find findIndex flags flatMap floor forEach freeze from fromCharCode fromCodePoint fromEntries get getBigInt64 getBigUint64 ' +
     'getUint16 getUint32 getUint8 has includes indexOf input isArray isInteger isSafeInteger isWellFormed join keys ' +
