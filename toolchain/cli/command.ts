@@ -42,6 +42,12 @@ export interface Example {
   readonly exits?: number;
 }
 
+/** For `before`: the release of the fixture again, bootable and with its disk. */
+export const RELEASE_WITH_DISK =
+  'mkdir rootfs/dev rootfs/proc rootfs/run rootfs/sys rootfs/sbin && ' +
+  'cp rootfs/usr/bin/hello rootfs/sbin/init && ' +
+  'coldseal release BOOTSET.yaml --output release --force --quiet >/dev/null';
+
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 type ScalarOf<S extends OptionSpec> = S extends { choices: readonly (infer C)[] }

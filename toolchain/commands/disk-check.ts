@@ -1,7 +1,7 @@
 /** `coldseal disk check`: proves a disk before it is flashed, or a device that was. */
 import type { DiskReport, Finding } from '../disk/check-disk.ts';
 import type { SlotPolicy } from '../disk/check-slots.ts';
-import { defineCommand } from '../cli/command.ts';
+import { defineCommand, RELEASE_WITH_DISK } from '../cli/command.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
 
 const ROLES = [1, 2, 3, 4] as const;
@@ -28,6 +28,7 @@ space is not looked at.`,
       run: 'coldseal disk check release/disk.img --trust keys/dev/root.cert.pem',
       note: 'Check the disk of a release, signatures included',
       needs: 'tools',
+      before: RELEASE_WITH_DISK,
     },
   ],
   exitCodes: { 3: 'something on the disk is not right', 4: 'the disk is malformed' },

@@ -1,7 +1,7 @@
 /** `coldseal disk flash`: writes a disk to a device or a file, after asking. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { DeviceFacts } from '../disk/block-device.ts';
-import { defineCommand } from '../cli/command.ts';
+import { defineCommand, RELEASE_WITH_DISK } from '../cli/command.ts';
 import { formatBytes } from '../cli/progress.ts';
 
 export const diskFlash = defineCommand({
@@ -27,6 +27,7 @@ refused when it or a part of it is mounted or otherwise in use, so the system's 
       run: 'coldseal disk flash release/disk.img card.img',
       note: 'Copy a disk to a file, sparse and compared',
       needs: 'tools',
+      before: RELEASE_WITH_DISK,
     },
   ],
   async run({ args: [image, path], options, output }) {
