@@ -26,8 +26,9 @@ const INTERFACES = [
   'crypto.ts',
   'format/boot-record.ts',
   'commands/documents.ts',
-  // The exit code is looked up by the first word of a reason code.
+  // Looked up by the first word of a reason code, and by an errno's name.
   'format/errors.ts',
+  'sys-error.ts',
 ];
 
 /** Names of JavaScript's own objects that the sources use; a test compares them with the engine that runs it. */
