@@ -46,6 +46,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
   { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
+  { tool: 'fsck.fat', debian: 'dosfstools', why: 'outside judge of the boot partition' },
   { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
   { tool: 'gcc', debian: 'gcc', why: 'compiles the runtime for x86 boards', isEssential: true },
   { tool: 'getfattr', debian: 'attr', why: 'compares extended attributes of mounted trees' },
