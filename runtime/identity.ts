@@ -24,7 +24,7 @@ export function checkIdentity(sys: SysFiles, expected: BoardIdentity): void {
       found = read(COMPATIBLE).split('\0')[0]!;
     } else {
       const parts = ['sys_vendor', 'product_name'].map((name) => read(`${SMBIOS}/${name}`).trim());
-      wanted = `${expected.vendor} / ${expected.product}`;
+      wanted = [expected.vendor, expected.product].join(' / ');
       found = parts.join(' / ');
     }
   } catch (cause) {
