@@ -216,7 +216,7 @@ test('--json and --out say the same, with digests and the emulator', async () =>
 test('runs that differ are evidence of another class', async () => {
   fakeQemu(
     line(RECORD),
-    `[ ! -f ${'$0'}.again ] || sed -i 's/810000000/811000000/' ${join(dir.path, 'to-report')}; touch $0.again`,
+    `[ ! -f $0.again ] || sed -i 's/810000000/811000000/' ${join(dir.path, 'to-report')}; touch $0.again`,
   );
   const { code, stdout } = await run(release(), '--runs', '2');
   assert.is(code, 0);

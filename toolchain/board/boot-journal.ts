@@ -14,10 +14,10 @@ import type { VirtualBoot } from './virtual.ts';
 
 export const JOURNAL_FILE = 'boot-records.jsonl';
 
-/** A boot as its line: everything but the console. */
-export function journalLine(boot: VirtualBoot): string {
-  const { console: _, ...rest } = boot;
-  return JSON.stringify(rest);
+/** A boot as it is kept: everything but the console, which has a file of its own. */
+export function keptBoot(boot: VirtualBoot): Omit<VirtualBoot, 'console'> {
+  const { console: _, ...kept } = boot;
+  return kept;
 }
 
 /** Appends boots to the journal of a directory, which is made; returns the paths that were written. */
@@ -31,7 +31,7 @@ export function writeJournal(dir: string, boots: readonly VirtualBoot[]): string
     writeFileAtomically(log, Buffer.from(console, 'latin1'), { force: true });
     return log;
   });
-  const added = Buffer.from(boots.map((boot) => `${journalLine(boot)}\n`).join(''));
+  const added = Buffer.from(boots.map((boot) => `${JSON.stringify(keptBoot(boot))}\n`).join(''));
   writeFileAtomically(path, Buffer.concat([old, added]), { force: true });
   return [path, ...consoles];
 }

@@ -67,7 +67,7 @@ offers there, or what on_failure of a development board gives.`,
       return (await bootShell(dir, common)) === 0 ? 0 : 6;
     }
     const { bootTable, agreementText } = await import('../board/boot-table.ts');
-    const { writeJournal } = await import('../board/boot-journal.ts');
+    const { keptBoot, writeJournal } = await import('../board/boot-journal.ts');
     const progress = startProgress(output, options.console ? 0 : options.runs);
     const boots = await bootRelease(dir, {
       ...common,
@@ -81,7 +81,7 @@ offers there, or what on_failure of a development board gives.`,
     if (written[0] !== undefined) output.line(`records in ${written[0]}`);
     const exitCode = exitCodeOf(boots);
     output.result(
-      { boots: boots.map(({ console: _, ...rest }) => rest), written },
+      { boots: boots.map(keptBoot), written },
       {
         ok: exitCode === 0,
       },
