@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# Stands in for the runtime: measures a few stages with the kernel's clock and reports a boot record as the runtime would.
+# Stands in for the runtime: measures a few stages with the kernel's clock and reports a boot record as it would.
 # `stand-in=WORD` of the command line chooses what goes wrong.
 bb=/bin/busybox
 now() {
@@ -50,7 +50,8 @@ stage() { printf '{"name":"%s","startNs":%s,"endNs":%s}' "$@"; }
   stage setup $t0 $t1; printf ,; stage modules $t1 $t2; printf ,; stage find-store $t2 $t3; printf ,
   stage slot-state $t3 $t4; printf ,; stage 'verify a' $t4 $t5; printf ,; stage containers $t5 $t6
   printf '],"slot":%s,"attempts":[%s],"release":null,"images":[],' "$slot" "$attempt"
-  printf '"containers":[{"name":"app","start":"early","startNs":%s,"startedNs":%s,"firstOutputNs":%s,"reason":null}],' $t5 $t5 $t6
+  printf '"containers":[{"name":"app","start":"early","reason":null,'
+  printf '"startNs":%s,"startedNs":%s,"firstOutputNs":%s}],' $t5 $t5 $t6
   printf '"notes":[],"io":{"readBytes":%s,"readRequests":%s}}\n' $(($3 * 512)) $1
 } > $port
 $bb poweroff -f

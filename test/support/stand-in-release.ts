@@ -1,6 +1,6 @@
 /**
- * A release to boot without the runtime: a disk of the real kind whose initramfs holds busybox and a script that reports
- * a boot record (stand-in-init.sh). What it measures is real; what it claims about slots and containers is not.
+ * A release to boot without the runtime: a disk of the real kind whose initramfs holds busybox and a script that
+ * reports a boot record (stand-in-init.sh). What it measures is real; what it claims about slots and containers is not.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

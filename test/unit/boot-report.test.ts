@@ -291,10 +291,12 @@ test('the table shows stages, share, budget, total, containers, storage and outp
     'containers            840.0      100.0  10.5%   940.0                          ###',
     'handover              940.0  not ended                                           ?',
     '',
-    `total 950.0 of 2000.0 ms [${'#'.repeat(19)}${'.'.repeat(21)}] 47.5%, 1050.0 left; until the first output of app`,
+    `total 950.0 of 2000.0 ms [${'#'.repeat(19)}${'.'.repeat(21)}] 47.5%, 1050.0 left; ` +
+      'until the first output of app',
     'container app: asked for at 841.0 ms, started at 910.0 ms, first output at 950.0 ms',
     'read from the disk: 20000000 bytes in 80 requests',
-    'modelled, not measured: emmc at 200 MB/s (measured) adds 200.0 ms for kernel and initramfs and 100.0 ms for these reads',
+    'modelled, not measured: emmc at 200 MB/s (measured) adds ' +
+      '200.0 ms for kernel and initramfs and 100.0 ms for these reads',
     '| app: hello',
     '| app:  [2Jworld',
   ]);

@@ -105,14 +105,16 @@ function totalLine({ totalNs, totalUntil, budgetNs }: BootTimes, style: TableSty
   const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}]`;
   const left = isOver ? `${ms(totalNs - budgetNs)} over` : `${ms(budgetNs - totalNs)} left`;
   const share = percent(totalNs / budgetNs);
-  const text = `total ${ms(totalNs)} of ${ms(budgetNs)} ms ${bar} ${share}, ${left}; until the ${totalUntil.replace(/^the /, '')}`;
+  const until = totalUntil.replace(/^the /, '');
+  const text = `total ${ms(totalNs)} of ${ms(budgetNs)} ms ${bar} ${share}, ${left}; until the ${until}`;
   return isOver ? style.red(text) : text;
 }
 
 function containerLines({ containers }: BootTimes): string[] {
   return containers.map(({ name, startNs, startedNs, firstOutputNs }) => {
     const at = (ns: number | null): string => (ns === null ? 'never' : `${ms(ns)} ms`);
-    return `container ${name}: asked for at ${at(startNs)}, started at ${at(startedNs)}, first output at ${at(firstOutputNs)}`;
+    const [asked, started, output] = [startNs, startedNs, firstOutputNs].map(at);
+    return `container ${name}: asked for at ${asked}, started at ${started}, first output at ${output}`;
   });
 }
 
@@ -126,7 +128,8 @@ function storageLines({ storage }: VirtualBoot): string[] {
     ...read,
     ...modelled.map(({ kind, mbPerS, evidence, loadMs, readMs }) => {
       const reads = io === undefined ? '' : ` and ${readMs.toFixed(1)} ms for these reads`;
-      return `modelled, not measured: ${kind} at ${mbPerS} MB/s (${evidence}) adds ${loadMs.toFixed(1)} ms for kernel and initramfs${reads}`;
+      const load = `${loadMs.toFixed(1)} ms for kernel and initramfs`;
+      return `modelled, not measured: ${kind} at ${mbPerS} MB/s (${evidence}) adds ${load}${reads}`;
     }),
   ];
 }

@@ -18,8 +18,8 @@ With --runs the boot is repeated, and the record says whether the runs agree wit
 line of boot-records.jsonl, and the consoles. Figures of a virtual board compare releases; whether a real board keeps
 its budget is measured on that board (docs/boot-time.md).
 
---shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system image
-offers there, or what on_failure of a development board gives.`,
+--shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system
+image offers there, or what on_failure of a development board gives.`,
   args: [{ name: 'dir', help: 'release directory with a disk.img' }],
   options: {
     runs: {
