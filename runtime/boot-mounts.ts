@@ -19,13 +19,13 @@ import {
 import type { Engine } from './engine.ts';
 import type { BootedImage } from './format/boot-record.ts';
 import { toHex } from './format/bytes.ts';
-import type { ErrorCode } from './format/errors.ts';
+import { ColdsealError, type ErrorCode } from './format/errors.ts';
 import { type ImageEntry, MOUNT, MOUNT_FLAG } from './format/manifest-image.ts';
 import type { MountCapabilities } from './mount-capabilities.ts';
 import { type Cleanup, mountImage } from './mount-steps.ts';
 import type { VerityMode } from './mounts.ts';
 import { errnoOf, explainSysError } from './sys-error.ts';
-import type { DeviceSys } from './sys.ts';
+import type { DeviceSys, Fd } from './sys.ts';
 import { checkImage } from './verify.ts';
 
 const SAFE = { readOnly: false, nosuid: true, nodev: true, noexec: true };
@@ -50,11 +50,13 @@ const DIRECTORIES = [
 const INIT = '/init';
 
 /** One step of the system; a failure names it. */
-function inStep<T>(code: ErrorCode, doing: string, action: () => T): T {
+export function inStep<T>(code: ErrorCode, doing: string, action: () => T): T {
   try {
     return action();
-  } catch (error) {
-    throw explainSysError(error, `Cannot ${doing}`, { code });
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === undefined) throw cause;
+    throw new ColdsealError(code, `Cannot ${doing}: ${errno}`, { cause });
   }
 }
 
@@ -102,10 +104,9 @@ export function mountEntry(engine: Engine, image: ImageEntry, job: ImageMountJob
   const path = `${RUN_STORE}/${storeImage(image.digest)}`;
   const digest = toHex(image.digest.value);
   const target = makeTarget(sys, image, job.undo);
-  const doing = `read the image ${path}`;
-  const fd = inStep('HOST_READ_FAILED', doing, () => sys.open(path, { nofollow: true }));
+  const fd = openImage(sys, path);
   try {
-    const { size } = inStep('HOST_READ_FAILED', doing, () => sys.stat(fd));
+    const { size } = sys.stat(fd);
     // The digest is compared by mountImage, on this same descriptor.
     checkImage(image, { size, digest: image.digest.value });
     const has = (flag: number): boolean => (image.flags & flag) !== 0;
@@ -138,6 +139,14 @@ export function mountEntry(engine: Engine, image: ImageEntry, job: ImageMountJob
     };
   } finally {
     sys.close(fd);
+  }
+}
+
+function openImage(sys: DeviceSys, path: string): Fd {
+  try {
+    return sys.open(path, { nofollow: true });
+  } catch (error) {
+    throw explainSysError(error, `Cannot open ${path}`, { code: 'HOST_READ_FAILED' });
   }
 }
 

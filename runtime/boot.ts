@@ -7,7 +7,13 @@
  * containers from within it, init. Up to the change of the root a failing slot is undone and the next one tried.
  */
 import { attend } from './attendant.ts';
-import { mountEntry, mountKernelFileSystems, mountStore, switchToSystem } from './boot-mounts.ts';
+import {
+  inStep,
+  mountEntry,
+  mountKernelFileSystems,
+  mountStore,
+  switchToSystem,
+} from './boot-mounts.ts';
 import {
   addNote,
   type BootParts,
@@ -264,7 +270,9 @@ function handOver(run: BootRun, pipes: readonly ContainerPipe[]): number {
     if (forkAttendant(run))
       return attendInCopy(run, () => run.parts.attend(engine, record, pipes, settings));
   }
-  return engine.sys.exec([policy.init], ENVIRONMENT);
+  return inStep('HOST_INIT', `start ${policy.init}`, () =>
+    engine.sys.exec([policy.init], ENVIRONMENT),
+  );
 }
 
 /** True in the copy. Without one the containers' output is lost, and the system starts nevertheless. */

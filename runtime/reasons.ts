@@ -120,6 +120,7 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   HOST_CONTAINER_ENGINE: 'the container engine could not be run',
   HOST_CONTAINER_START:
     'the container engine could not start a container; its own words are in the message',
+  HOST_INIT: 'the init of the system image could not be started',
   HOST_KERNEL_FEATURE:
     'the kernel lacks something that this needs; coldseal doctor lists what it has',
   HOST_MODULE_LOAD: 'the kernel refused a module of the board',

@@ -39,6 +39,8 @@ export interface FakeBoard {
 export interface FakeRun {
   /** The call with this number (from 1) fails; clean-up calls are not counted and never fail. */
   readonly failAt?: number;
+  /** Every call that begins with this fails with EIO. */
+  readonly failCall?: string;
   /** Power fails in the effect with this number (from 1). */
   readonly cutAt?: number;
   /** How many bytes of a write in that effect still reach the medium. */

@@ -88,6 +88,10 @@ export class FakeMachine {
     this.nowNs += 1000;
     if (SILENT.has(name)) return;
     this.count++;
+    const { failCall } = this.run;
+    if (failCall !== undefined && this.calls.at(-1)!.startsWith(failCall)) {
+      throw new SysError(name, 'EIO', 'made to fail');
+    }
     if (this.count === this.run.failAt) throw new SysError(name, 'EIO', 'made to fail');
   }
 

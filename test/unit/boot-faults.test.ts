@@ -34,9 +34,9 @@ function checkEnd(result: BootResult, label: string): void {
   if (end === 'exec') {
     const slot = record?.slot ?? (/booted slot (a|b|recovery)/.exec(log)?.[1] as 'a' | undefined);
     assert.ok(slot, label);
-    const own = [0, 1, 2].map((index) => imagePath(slot!, index)).sort();
+    const own = [0, 1, 2].map((index) => imagePath(slot, index)).sort();
     assert.equal([...images].sort(), own, label);
-    assert.is(device.mounts.get('/')!.image, imagePath(slot!), label);
+    assert.is(device.mounts.get('/')!.image, imagePath(slot), label);
   } else if (!device.mounts.has('/')) {
     assert.equal(images, [], label);
   }
@@ -108,6 +108,39 @@ test('a boot that ends in the failure policy: every call fails once, and none bo
     return board;
   };
   assert.is(failEach(prepare, {}, 'restart'), 0);
+});
+
+const CODES: readonly [call: string, code: string, end: string][] = [
+  ['mount proc', 'HOST_BOOT_STEP', 'halt'],
+  ['mount cgroup2', 'HOST_BOOT_STEP', 'halt'],
+  ['makeDirectory /run/coldseal', 'HOST_BOOT_STEP', 'halt'],
+  ['open /proc/cmdline', 'HOST_READ_FAILED', 'power-off'],
+  ['loadModule', 'HOST_MODULE_LOAD', 'exec'],
+  ['open /dev/vda3', 'HOST_SYSTEM_CALL', 'exec'],
+  ['writeInPlace', 'HOST_STATE_WRITE', 'exec'],
+  ['mount ext4', 'HOST_STORE_MOUNT', 'restart'],
+  ['open /run/coldseal/store/slots', 'HOST_READ_FAILED', 'restart'],
+  ['open /run/coldseal/store/images', 'HOST_READ_FAILED', 'restart'],
+  ['fsmount', 'HOST_MOUNT_FAILED', 'restart'],
+  ['bindMount', 'HOST_SWITCH_ROOT', 'restart'],
+  ['moveTree /dev /sysroot', 'HOST_SWITCH_ROOT', 'restart'],
+  ['switchRoot', 'HOST_SWITCH_ROOT', 'restart'],
+  ['writeFile /run/coldseal/boot.json', 'HOST_SYSTEM_CALL', 'exec'],
+  ['exec', 'HOST_INIT', 'restart'],
+];
+
+for (const [failCall, code, end] of CODES) {
+  test(`every "${failCall}" fails: ${code}, ${end}`, () => {
+    const result = powerOn(makeBoard(), { failCall });
+    checkEnd(result, failCall);
+    assert.is(result.end, end, result.log);
+    assert.ok(`${result.log} ${result.notes.join(' ')}`.includes(code), result.log);
+  });
+}
+
+test('a clock that fails once is told and does not matter', () => {
+  const { end, notes } = powerOn(makeBoard(), { failAt: 1 });
+  assert.equal([end, notes], ['exec', ['HOST_CLOCK']]);
 });
 
 /** How much of a torn write reaches the medium. */

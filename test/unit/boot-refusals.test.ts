@@ -207,7 +207,7 @@ for (const [name, change, code] of TABLE) {
     assert.is(record!.slot, 'b');
     // What is mounted belongs to b, and nothing of a is left.
     assert.is(device.imageMounts.length, 3);
-    const images = device.imageMounts.map((path) => device.mounts.get(path)!.image);
+    const images = device.imageMounts.map((path) => device.mounts.get(path)!.image!);
     assert.equal([...images].sort(), [0, 1, 2].map((index) => imagePath('b', index)).sort());
     assert.equal(device.openHandles, []);
     assert.match(log, new RegExp(`slot a refused: ${code}: `));

@@ -401,12 +401,12 @@ test('init that is not there uses up a try, and the next one is taken at once', 
   const { end, record, attempts } = powerOn(board);
   assert.is(end, 'restart');
   assert.equal([record!.outcome, record!.slot], ['restart', null]);
-  assert.equal(attempts, ['a HOST_NOT_FOUND']);
+  assert.equal(attempts, ['a HOST_INIT']);
   assert.is(stateOf(board)!.restarts, 0);
   const ends = Array.from({ length: 8 }, () => powerOn(board).attempts.join());
   assert.equal(
     ends.slice(0, 5),
-    ['a', 'a', 'b', 'b', 'b'].map((slot) => `${slot} HOST_NOT_FOUND`),
+    ['a', 'a', 'b', 'b', 'b'].map((slot) => `${slot} HOST_INIT`),
   );
   assert.is(ends[6], `a HOST_SLOT_LATCH,b HOST_SLOT_LATCH,${NO_RECOVERY}`);
 });
@@ -416,7 +416,7 @@ test('a system image without a place for /run: undone, and the other slot boots'
   board.systemPaths = ['/dev', '/proc', '/sys', '/sbin/init'];
   const { end, attempts, device } = powerOn(board);
   assert.is(end, 'restart');
-  assert.equal(attempts.slice(0, 2), ['a HOST_NOT_FOUND', 'b HOST_NOT_FOUND']);
+  assert.equal(attempts.slice(0, 2), ['a HOST_SWITCH_ROOT', 'b HOST_SWITCH_ROOT']);
   assert.equal(device.imageMounts, []);
   assert.equal([...device.mounts.keys()].filter((path) => !path.startsWith('/sys/')).sort(), [
     '/dev',
