@@ -1,4 +1,4 @@
-/** Every system call of a boot failing in turn, and power failing after every effect: never an accept, always an end. */
+/** Every call of a boot failing in turn, and power failing after every effect: never an accept, always an end. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
