@@ -1,6 +1,6 @@
 /**
- * The flashable disk before outside judges: sgdisk, fsck.fat, mtools, e2fsck, debugfs, fsverity. Then the same disk with
- * one byte changed in every kind of region, and flashed to files and devices.
+ * The flashable disk before outside judges: sgdisk, fsck.fat, mtools, e2fsck, debugfs, fsverity. Then the same disk
+ * with one byte changed in every kind of region, and flashed to files and devices.
  */
 import { spawnSync } from 'node:child_process';
 import {

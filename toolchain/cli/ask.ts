@@ -2,15 +2,20 @@
  * Asking a person. Only where a person is: both stdin and stderr must be terminals.
  */
 import { createInterface } from 'node:readline';
+import { isatty, ReadStream, WriteStream } from 'node:tty';
+
+const STDIN = 0;
+const STDERR = 2;
 
 /** Whether there is anybody to ask. */
 export function canAsk(): boolean {
-  return process.stdin.isTTY && process.stderr.isTTY;
+  return isatty(STDIN) && isatty(STDERR);
 }
 
 /** Shows a question on stderr; resolves to the answer, or to nothing when there is none. */
 export async function ask(question: string, signal: AbortSignal): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const input = new ReadStream(STDIN);
+  const lines = createInterface({ input, output: new WriteStream(STDERR) });
   try {
     return await new Promise<string>((resolve, reject) => {
       lines.question(question, { signal }, resolve);
@@ -19,5 +24,6 @@ export async function ask(question: string, signal: AbortSignal): Promise<string
     });
   } finally {
     lines.close();
+    input.destroy();
   }
 }

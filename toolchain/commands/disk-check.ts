@@ -9,13 +9,14 @@ const ROLES = [1, 2, 3, 4] as const;
 export const diskCheck = defineCommand({
   name: 'disk check',
   summary: 'Check a disk: partitions, file systems, every sealed file, every release',
-  description: `Reads DISK without mounting it. The partition table and its second copy must agree, e2fsck must find the
-store clean, and every sealed file is hashed again: its data, its Merkle tree and its descriptor. The release of each slot
-must have all its images and objects, the slot state must be valid, and the boot files must be those that the active
-slot's manifest binds.
+  description: `Reads DISK without mounting it. The partition table and its second copy must agree, e2fsck must find
+the store clean, and every sealed file is hashed again: its data, its Merkle tree and its descriptor. The release of
+each slot must have all its images and objects, the slot state must be valid, and the boot files must be those that
+the active slot's manifest binds.
 
-With --trust, each manifest is verified as the device will do it. Without it, signatures are reported as not evaluated. Free
-space is not looked at.`,
+With --trust, each manifest's signature is verified with the device's own code. Whether its board, its epochs and its
+algorithm are allowed is for the policy in the initramfs, and is reported as not evaluated; so are signatures without
+--trust. Free space is not looked at.`,
   args: [{ name: 'disk', help: 'disk image or block device' }],
   options: {
     trust: {

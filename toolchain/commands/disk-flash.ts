@@ -8,12 +8,12 @@ export const diskFlash = defineCommand({
   name: 'disk flash',
   summary: 'Write a disk to a memory card, another device or a file',
   description: `Writes DISK to TARGET, reads everything back and compares it. The partition table is wiped first and
-written last, so that a medium which was pulled out half-way does not boot. On a medium larger than the image, the second
-partition table goes to its real end.
+written last, so that a medium which was pulled out half-way does not boot. On a medium larger than the image, the
+second partition table goes to its real end.
 
 A device is written after a question that says what it is and what is on it; scripts answer with --yes. A device is
-refused when it or a part of it is mounted or otherwise in use, so the system's own disk always is; no flag changes that.
---force replaces a file that exists, and lets TARGET be a partition.`,
+refused when it or a part of it is mounted or otherwise in use, so the system's own disk always is; no flag changes
+that. --force replaces a file that exists, and lets TARGET be a partition.`,
   args: [
     { name: 'disk', help: 'disk image, as release writes it' },
     { name: 'target', help: 'block device or file' },
@@ -54,9 +54,8 @@ refused when it or a part of it is mounted or otherwise in use, so the system's 
         bar.update(done, total);
       },
     }).finally(() => bars.forEach((bar) => bar.done()));
-    output.line(
-      `flashed ${path}: ${formatBytes(report.imageBytes)}, ${formatBytes(report.written)} of them written, all compared`,
-    );
+    const [all, written] = [formatBytes(report.imageBytes), formatBytes(report.written)];
+    output.line(`flashed ${path}: ${all}, ${written} of them written, all compared`);
     output.result({ target: path, kind: target.kind, ...report });
   },
 });

@@ -1,8 +1,8 @@
 /**
  * What a block device is and who uses it, asked of sysfs and the mount table.
  *
- * Used means: it, one of its partitions, or something stacked on them (LVM, dm-crypt, RAID) is mounted or swapped to. So
- * the disk that the system runs from is always in use. Whoever opens the device still asks for it exclusively: the
+ * Used means: it, one of its partitions, or something stacked on them (LVM, dm-crypt, RAID) is mounted or swapped to.
+ * So the disk that the system runs from is always in use. Whoever opens the device still asks for it exclusively: the
  * kernel has the last word. Source: Linux Documentation/ABI/testing/sysfs-block, proc_pid_mountinfo(5).
  */
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
@@ -18,6 +18,8 @@ export interface DeviceFacts {
   readonly model: string;
   readonly isRemovable: boolean;
   readonly isReadOnly: boolean;
+  /** Bytes of the sectors that its partition table would be counted in. */
+  readonly sectorSize: number;
   /** The disk that this is a partition of. */
   readonly partitionOf: string | undefined;
   /** Names of its partitions with their labels. */
@@ -67,6 +69,7 @@ export function inspectDevice(device: number, world: DeviceWorld = WORLD): Devic
     model: `${text('device/vendor')} ${text('device/model')}`.trim(),
     isRemovable: text('removable') === '1',
     isReadOnly: readText(join(dir, 'ro')) === '1',
+    sectorSize: Number(text('queue/logical_block_size')) || SYSFS_SECTOR,
     partitionOf: isPartition ? nameOf(realpathSync(parent)) : undefined,
     partitions: partitions.sort().map((name) => ({
       name,

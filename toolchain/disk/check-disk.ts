@@ -94,7 +94,9 @@ export async function checkDisk(path: string, options: CheckDiskOptions): Promis
     .map(({ name }) => `partition ${name}`);
   if (slots.length > 0 && options.policy === undefined)
     notEvaluated.push('signatures (no --trust)');
-  notEvaluated.push('board, epochs and deny list versions: the policy in the initramfs decides');
+  notEvaluated.push(
+    'board, epochs, algorithms and deny list versions: the policy in the initramfs decides',
+  );
   if (bootFiles !== undefined) {
     const binding = checkBinding(bootFiles, slots, state, findings);
     if (binding !== undefined) notEvaluated.push(binding);

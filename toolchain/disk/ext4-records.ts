@@ -1,10 +1,10 @@
 /**
  * The records of an ext4 file system, in the one shape that is written here and read again by the check.
  *
- * Features: extents, filetype, 64bit, flex_bg, sparse_super2, large_file, extra_isize, metadata_csum, verity. No journal,
- * since the store is mounted read-only and a journal would only be looked at on every mount; no dir_index, because the
- * largest directory has a few hundred names; no resize_inode, no backup superblocks: a store is made again, not
- * repaired. All of it is known to Linux 5.4 and later, fs-verity on ext4 itself included.
+ * Features: extents, filetype, 64bit, flex_bg, sparse_super2, large_file, extra_isize, metadata_csum, verity. No
+ * journal, since the store is mounted read-only and a journal would only be looked at on every mount; no dir_index,
+ * because the largest directory has a few hundred names; no resize_inode, no backup superblocks: a store is made again,
+ * not repaired. All of it is known to Linux 5.4 and later, fs-verity on ext4 itself included.
  *
  * Source: Linux Documentation/filesystems/ext4/, fs/ext4/ext4.h and ext4_extents.h.
  */

@@ -1,8 +1,8 @@
 /**
  * Reads the FAT32 of the boot partition without mounting it: every file, whole.
  *
- * Accepts what fat.ts writes. Made for hostile bytes: no cluster is used twice, so chains end and the work is bounded by
- * the size of the partition; both tables and both boot sectors must be the same.
+ * Accepts what fat.ts writes. Made for hostile bytes: no cluster is used twice, so chains end and the work is bounded
+ * by the size of the partition; both tables and both boot sectors must be the same.
  */
 import { equalBytes, toByteString } from '../../runtime/format/bytes.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';

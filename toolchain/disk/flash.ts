@@ -3,8 +3,8 @@
  *
  * On a device the partition table goes first and comes last: both copies are wiped before anything else is written, and
  * the first header is written after everything was read back and found equal. So a medium that was pulled out half-way
- * does not look like a disk. Zeros are only written where the medium has something else. On a medium larger than the image
- * the second table is made for its real end.
+ * does not look like a disk. Zeros are only written where the medium has something else. On a medium larger than the
+ * image the second table is made for its real end.
  */
 import {
   closeSync,
@@ -26,7 +26,7 @@ import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { refuseExisting } from '../files/atomic-file.ts';
 import { syncPath } from '../files/sync-path.ts';
 import { type DeviceFacts, inspectDevice } from './block-device.ts';
-import { encodeGpt, GPT_BACK, GPT_FRONT, readGpt } from './gpt.ts';
+import { encodeGpt, GPT_BACK, GPT_FRONT, readGpt, SECTOR } from './gpt.ts';
 import { deviceSize, openDisk, type OpenDisk } from './open-disk.ts';
 import { writeAll } from './write-all.ts';
 
@@ -82,6 +82,13 @@ export function chooseTarget(
     throw new ColdsealError('USAGE_FLASH_TARGET', `Cannot flash ${path}: it is read-only`, {
       hint: 'a memory card may have a switch on its side',
     });
+  }
+  if (facts.sectorSize !== SECTOR) {
+    throw new ColdsealError(
+      'USAGE_FLASH_TARGET',
+      `Cannot flash ${path}: its sectors have ${facts.sectorSize} bytes, the partition table is for ${SECTOR}`,
+      { hint: 'no board would find a partition on it' },
+    );
   }
   if (facts.partitionOf !== undefined && !force) {
     throw new ColdsealError(
@@ -176,7 +183,7 @@ async function copyDisk(disk: OpenDisk, medium: Medium, options: FlashOptions): 
   const { fd } = medium;
   const [from, to] = [GPT_FRONT, disk.size - GPT_BACK];
   const { front, back } = encodeGpt(disk.gpt, medium.size);
-  const backAt = medium.size - (medium.size % 512) - back.length;
+  const backAt = medium.size - (medium.size % SECTOR) - back.length;
   let written = front.length + back.length;
   writeAll(fd, new Uint8Array(front.length), 0);
   writeAll(fd, new Uint8Array(back.length), backAt);
