@@ -45,6 +45,7 @@ export class ColdsealError extends Error {
   }
 
   get exitCode(): number {
-    return EXIT_CODES[this.errorClass];
+    // A class that is not known must never pass for success.
+    return EXIT_CODES[this.errorClass] ?? EXIT_CODES.INTERNAL;
   }
 }
