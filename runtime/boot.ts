@@ -70,7 +70,8 @@ export function boot(engine: Engine, parts: BootParts = { startEarlyContainers, 
   try {
     prepare(run);
     if (bootSlots(run)) return enterSystem(run);
-    reason = run.attempts.at(-1)?.reason ?? noteOf(noSlot());
+    // Of the slot that was to boot: what comes after it is second best.
+    reason = run.attempts[0]?.reason ?? noteOf(noSlot());
   } catch (error) {
     reason = addNote(run, error);
   }
