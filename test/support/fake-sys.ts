@@ -4,7 +4,7 @@
  */
 import type { MountCapabilities } from '../../runtime/mount-capabilities.ts';
 import { SysError } from '../../runtime/sys-error.ts';
-import type { Fd, FsConfig, KernelMeasurement, Sys } from '../../runtime/sys.ts';
+import type { Fd, FsConfig, KernelMeasurement, MountAttributes, Sys } from '../../runtime/sys.ts';
 
 /** What an open descriptor is. */
 type Handle =
@@ -43,6 +43,8 @@ export class FakeSys implements Sys {
   readonly #handles = new Map<Fd, Handle>();
   #nextFd = 3;
   readonly #temporary = new Set<string>();
+  /** What the latest mount of an overlay forbids. */
+  overlayAttributes: MountAttributes = {};
   #nextTemporary = 0;
   /** Mount points and what is mounted there. */
   readonly mounts = new Map<
@@ -199,9 +201,11 @@ export class FakeSys implements Sys {
     return ['a message'];
   }
 
-  fsmount(fd: Fd, { readOnly = false }: { readOnly?: boolean }): Fd {
+  fsmount(fd: Fd, attributes: MountAttributes): Fd {
     this.#call('fsmount');
     const { type, options } = this.#get(fd, 'context');
+    const { readOnly = false } = attributes;
+    if (type === 'overlay') this.overlayAttributes = attributes;
     return this.#open({ kind: 'mount', type, options, readOnly });
   }
 
@@ -220,9 +224,11 @@ export class FakeSys implements Sys {
     source: string,
     target: string,
     type: string,
-    options: { readOnly: boolean; data: string },
+    options: MountAttributes & { readOnly: boolean; data: string },
   ): void {
     this.#call('mount', source, target, type, options.data);
+    const { data: _, ...attributes } = options;
+    if (type === 'overlay') this.overlayAttributes = attributes;
     this.mounts.set(target, { type, options: [], data: options.data, readOnly: options.readOnly });
   }
 

@@ -227,6 +227,13 @@ for (const name of Object.keys(KERNELS) as KernelName[]) {
       assert.equal(sys.left('/mnt'), []);
     });
 
+    test(`a mount ${title} forbids what it is asked to`, () => {
+      const sys = fake(settings);
+      attempt(sys, { request: { ...request, nosuid: true, nodev: true } });
+      const expected = { readOnly: false, nosuid: true, nodev: true, noexec: false };
+      assert.equal(sys.overlayAttributes, expected);
+    });
+
     test(`a mount ${title} that fails at any call leaves nothing`, () => {
       const whole = fake(settings);
       attempt(whole, { request });
