@@ -20,10 +20,10 @@ import {
 import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PARTITION, slotManifest } from '../../runtime/device-paths.ts';
+import { PARTITION, slotDenyList, slotManifest } from '../../runtime/device-paths.ts';
 import { checkDisk, diskExitCode } from '../../toolchain/disk/check-disk.ts';
 import { checkFileSystem } from '../../toolchain/disk/check-file-system.ts';
-import { buildDisk } from '../../toolchain/disk/disk.ts';
+import { buildDisk, type StoreFile } from '../../toolchain/disk/disk.ts';
 import { planExt4 } from '../../toolchain/disk/ext4-layout.ts';
 import { writeMetadata } from '../../toolchain/disk/ext4-metadata.ts';
 import { chooseTarget, flashDisk } from '../../toolchain/disk/flash.ts';
@@ -344,6 +344,45 @@ test('files that are not sealed, not there or not part of a store are found', as
   assert.ok(
     findings.length > 0 && findings.every(({ code }) => code === 'VERIFY_BOOT_FILE_MISSING'),
   );
+});
+
+test("each slot is judged on its own, and a stranger's signature is refused", async () => {
+  const output = join(base.path, 'slots.img');
+  const manifest = lab.store.find(({ name }) => name === slotManifest('a'))!;
+  const others = (['b', 'recovery'] as const).map((slot) => ({
+    ...manifest,
+    name: slotManifest(slot),
+  }));
+  const build = (store: readonly StoreFile[]): Promise<unknown> =>
+    buildDisk({ output, force: true, boot: lab.boot, store, state: TEST_STATE });
+  await build([...lab.store, ...others]);
+  const { slots, findings } = await checkDisk(output, { policy: policy() });
+  assert.equal(
+    [slots.map(({ slot, ok }) => [slot, ok]), findings],
+    [
+      [
+        ['a', true],
+        ['b', true],
+        ['recovery', true],
+      ],
+      [],
+    ],
+  );
+  const stranger = await checkDisk(output, { policy: { ...policy(), anchors: [] } });
+  assert.equal(
+    stranger.slots.map(({ ok, signature }) => [ok, signature]),
+    Array.from({ length: 3 }, () => [false, 'refused']),
+  );
+  assert.is(diskExitCode(stranger), 3);
+  const noise = { name: slotManifest('b'), digest: undefined, bytes: Buffer.from('noise') };
+  const deny = { name: slotDenyList('recovery'), digest: undefined, bytes: Buffer.from('noise') };
+  await build([...lab.store, noise, deny]);
+  const noisy = await checkDisk(output, { policy: policy() });
+  assert.equal(
+    noisy.findings.map(({ where }) => where),
+    ['slot b', 'slot recovery'],
+  );
+  assert.is(noisy.findings[1]!.code, 'VERIFY_MANIFEST_MISSING');
 });
 
 test('a disk cut short and a file that is no disk are malformed', async () => {
