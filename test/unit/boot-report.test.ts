@@ -175,6 +175,19 @@ test('times count from power-on to the first output of the last early container'
   assert.is(bootTimes(RECORD, { total_ms: 949.9, stages: {} }).isOver, true);
 });
 
+test('a budget is for all stages of one word', () => {
+  const { rows } = timesOf({ 'verify a': 10, setup: 1, 'verify b': 6 });
+  assert.equal(
+    rows.map(({ name, budgetNs, isOver }) => [name, budgetNs, isOver]),
+    [
+      ['kernel', null, false],
+      ['verify a', 15 * MS, true],
+      ['setup', 15 * MS, false],
+      ['verify b', null, true],
+    ],
+  );
+});
+
 test('without output, without containers, without stages, and without a counter', () => {
   const [app] = RECORD.containers;
   const clock = { ...RECORD.clock, beforeKernelNs: null, counter: null };

@@ -14,6 +14,7 @@ export interface TimeRow {
   readonly startNs: number;
   /** Null: it did not end. */
   readonly endNs: number | null;
+  /** For this row and those that follow with the same first word. */
   readonly budgetNs: number | null;
   readonly isOver: boolean;
 }
@@ -41,20 +42,14 @@ export interface BootTimes {
 export function bootTimes(record: BootRecord, budget: Board['budget']): BootTimes {
   const before = record.clock.beforeKernelNs;
   const zero = before ?? 0;
-  const row = (name: string, startNs: number, endNs: number | null, ms?: number): TimeRow => {
-    const budgetNs = ms === undefined ? null : Math.round(ms * 1e6);
-    const isOver = budgetNs !== null && endNs !== null && endNs - startNs > budgetNs;
-    return { name, startNs, endNs, budgetNs, isOver };
+  const row = (name: string, startNs: number, endNs: number): TimeRow => {
+    return { name, startNs, endNs, budgetNs: null, isOver: false };
   };
   const first = record.stages[0];
   const rows = [
     ...(before === null ? [] : [row('before the kernel', 0, before)]),
     ...(first === undefined ? [] : [row('kernel', zero, zero + first.startNs)]),
-    ...record.stages.map(({ name, startNs, endNs }) => {
-      const word = name.split(' ')[0] as keyof Board['budget']['stages'];
-      const end = endNs === null ? null : zero + endNs;
-      return row(name, zero + startNs, end, budget.stages[word]);
-    }),
+    ...stageRows(record.stages, zero, budget.stages),
   ];
   const late = (ns: number | null): number | null => (ns === null ? null : zero + ns);
   const containers = record.containers
@@ -69,6 +64,34 @@ export function bootTimes(record: BootRecord, budget: Board['budget']): BootTime
   const budgetNs = Math.round(budget.total_ms * 1e6);
   const isOver = end.totalNs > budgetNs || rows.some((each) => each.isOver);
   return { rows, containers, ...end, budgetNs, isOver };
+}
+
+const wordOf = (name: string): string => name.split(' ')[0]!;
+
+/** A budget is for all stages of one word, such as every module; the first of them shows it. */
+function stageRows(
+  stages: BootRecord['stages'],
+  zero: number,
+  budgets: Board['budget']['stages'],
+): TimeRow[] {
+  return stages.map(({ name, startNs, endNs }, index) => {
+    const word = wordOf(name);
+    const ms = budgets[word as keyof typeof budgets];
+    const same = stages.filter((other) => wordOf(other.name) === word);
+    const sumNs = same.reduce(
+      (sum, other) => sum + (other.endNs ?? other.startNs) - other.startNs,
+      0,
+    );
+    const budgetNs = ms === undefined ? null : Math.round(ms * 1e6);
+    const isFirst = stages.findIndex((other) => wordOf(other.name) === word) === index;
+    return {
+      name,
+      startNs: zero + startNs,
+      endNs: endNs === null ? null : zero + endNs,
+      budgetNs: isFirst ? budgetNs : null,
+      isOver: budgetNs !== null && sumNs > budgetNs,
+    };
+  });
 }
 
 type End = Pick<BootTimes, 'totalNs' | 'totalUntil'>;
