@@ -1,4 +1,4 @@
-/** A lab whose releases boot, as far as anything without a kernel can tell: a board of files, a system, an OCI bundle. */
+/** A lab whose releases boot, as far as can be told without a kernel: a board of files, a system, an OCI bundle. */
 import { bootsetLab, type BootsetLab } from './bootset-lab.ts';
 import { KERNEL_BOARD, writeKernelBoard } from './fake-kernel.ts';
 import { chmodSync, mkdirSync } from 'node:fs';

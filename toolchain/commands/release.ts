@@ -10,8 +10,8 @@ manifest, reads everything back through the device's own verification, and only 
 has manifest.cose, images/, objects/, release.json (inputs, tools, options) and timings.json.
 
 For a board whose file names its kernel, DIR also has what boots: kernel, initramfs.cpio (or .lz4, .zst), cmdline.txt,
-dtb, all bound by the manifest, and disk.img, which coldseal disk flash writes. The release is in slot a; slot b is empty
-unless --fallback names a release for it. What the board would refuse is refused here.
+dtb, all bound by the manifest, and disk.img, which coldseal disk flash writes. The release is in slot a; slot b is
+empty unless --fallback names a release for it. What the board would refuse is refused here.
 
 Refused: content without an fs-verity digest, a development key for a production board, anything the board file says the
 board would not take. The same inputs give the same bytes, the signature and timings.json aside. The build time is

@@ -11,8 +11,8 @@ export const verify = defineCommand({
   summary: 'Verify a release: signature, policy, every image and every object',
   description: `Runs the runtime's own verification over DIR (manifest.cose, images/, objects/), then hashes every
 object and what the manifest binds for the bootloader (kernel, initramfs, command line, devicetree), and refuses files
-that are not part of the release. It does not look into disk.img: coldseal disk check does. Trust is always given: --trust names a PEM file of root
-certificates or a trust bundle.
+that are not part of the release. It does not look into disk.img: coldseal disk check does. Trust is always given:
+--trust names a PEM file of root certificates or a trust bundle.
 
 With --board the release must be for that board; where the board has a file, its signature algorithms and signer roles
 apply, so a production board refuses development keys. Six results are reported apart: authenticity, role, integrity,

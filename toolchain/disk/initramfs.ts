@@ -68,7 +68,8 @@ export function initramfsArchive(parts: InitramfsParts): Uint8Array {
   if (length > INITRAMFS_BYTES_MAX) {
     throw new ColdsealError(
       'BUDGET_INITRAMFS',
-      `Cannot make the initramfs: it has ${length} bytes without kernel modules, expected at most ${INITRAMFS_BYTES_MAX}`,
+      `Cannot make the initramfs: without kernel modules it has ${length} bytes, expected at most ` +
+        String(INITRAMFS_BYTES_MAX),
       { hint: 'make the runtime smaller; each byte costs time in every boot' },
     );
   }

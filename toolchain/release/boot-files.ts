@@ -92,7 +92,8 @@ export async function makeBootFiles(
     return await make(board, bootset, signer, options);
   } catch (error) {
     if (!(error instanceof ColdsealError) || !error.code.startsWith('HOST_')) throw error;
-    const hint = `${error.hint === undefined ? '' : `${error.hint}; `}--no-disk makes a release without kernel and disk`;
+    const first = error.hint === undefined ? '' : `${error.hint}; `;
+    const hint = `${first}--no-disk makes a release without kernel and disk`;
     throw new ColdsealError(error.code, error.message, { hint, cause: error });
   }
 }

@@ -32,7 +32,7 @@ export interface BootStepOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The board whose disk is made. Throws USAGE_OPTION_CONFLICT for a slot's release without a disk or without the slot. */
+/** The board whose disk is made. Throws USAGE_OPTION_CONFLICT for a slot's release without disk or slot. */
 export function bootBoardOf(
   bootset: Bootset,
   options: BootStepOptions,

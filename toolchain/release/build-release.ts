@@ -4,8 +4,8 @@
  * Ask what can be asked before any work (settings, sources, key, board, the releases for other slots); make the boot
  * files; build every image into one shared object store; make and sign the manifest; read everything back from the
  * directory through the device's own verification and the image reader; make the disk of what was read back; only then
- * give the directory its name. Whatever fails on the way, the name shows nothing new. The same inputs give the same bytes
- * in every file but the signature's, the disk that carries the signature, and timings.json.
+ * give the directory its name. Whatever fails on the way, the name shows nothing new. The same inputs give the same
+ * bytes in every file but the signature's, the disk that carries the signature, and timings.json.
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, closeSync, constants, mkdirSync, openSync, renameSync } from 'node:fs';

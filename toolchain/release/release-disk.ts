@@ -1,5 +1,5 @@
 /**
- * The disk of a release: boot files, the releases of its slots in one store, and the state of a board that never booted.
+ * The disk of a release: boot files, the releases of its slots in one store, the state of a board that never booted.
  *
  * A release for slot b or for recovery is verified first, with exactly what is sealed into the initramfs: what this
  * board's runtime would refuse does not get onto its disk. Objects and images that releases share are there once.

@@ -12,7 +12,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { Manifest } from '../../runtime/format/manifest.ts';
 import { BOUND_FILES, withFile } from './release-files.ts';
 
-/** Checks what the manifest binds; returns the names of the files. Throws VERIFY_BOOT_FILE_MISSING, VERIFY_BOOT_FILE. */
+/** Checks what the manifest binds; returns the names. Throws VERIFY_BOOT_FILE_MISSING, VERIFY_BOOT_FILE. */
 export function checkBootFiles(
   dir: string,
   { bootBinding }: Pick<Manifest, 'bootBinding'>,
