@@ -1,6 +1,6 @@
 /**
  * The flashable disk before outside judges: sgdisk, fsck.fat, mtools, e2fsck, debugfs, fsverity. Then the same disk
- * with one byte changed in every kind of region, and flashed to files and devices.
+ * with one byte changed in every kind of region. Flashing it is flash.test.ts.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -10,14 +10,12 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  readSync,
   statSync,
   truncateSync,
   utimesSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PARTITION, slotDenyList, slotManifest } from '../../runtime/device-paths.ts';
@@ -26,13 +24,13 @@ import { checkFileSystem } from '../../toolchain/disk/check-file-system.ts';
 import { buildDisk, type StoreFile } from '../../toolchain/disk/disk.ts';
 import { planExt4 } from '../../toolchain/disk/ext4-layout.ts';
 import { writeMetadata } from '../../toolchain/disk/ext4-metadata.ts';
-import { chooseTarget, flashDisk } from '../../toolchain/disk/flash.ts';
-import { openDisk, partitionOf, readBootFiles } from '../../toolchain/disk/open-disk.ts';
+import { openDisk, partitionOf } from '../../toolchain/disk/open-disk.ts';
 import { loadTrust } from '../../toolchain/sign/trust-file.ts';
 import {
   type DiskLab,
   diskLab,
   EDGE_SIZES,
+  flip,
   placeInStore,
   sealedObject,
   TEST_STATE,
@@ -40,9 +38,8 @@ import {
 import { codeOf, codeOfRejection } from '../support/expect-code.ts';
 import { runTool } from '../support/file-systems.ts';
 import { testPolicy } from '../support/manifests.ts';
-import { CLI_PATH } from '../support/run-cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { requireRoot, requireTool } from '../support/tools.ts';
+import { requireTool } from '../support/tools.ts';
 
 const test = suite('disk');
 const MIB = 1024 * 1024;
@@ -291,15 +288,6 @@ function find(text: string, from = 0): number {
   return readFileSync(lab.disk).indexOf(text, from);
 }
 
-function flip(path: string, at: number): void {
-  const fd = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(fd, byte, 0, 1, at);
-  byte[0]! ^= 0x10;
-  writeSync(fd, byte, 0, 1, at);
-  closeSync(fd);
-}
-
 test('one byte changed in any kind of region is found', async () => {
   const copy = join(base.path, 'flipped.img');
   copyFileSync(lab.disk, copy);
@@ -408,130 +396,6 @@ test('a disk cut short and a file that is no disk are malformed', async () => {
     codeOf(() => openDisk(path)),
     'FORMAT_GPT',
   );
-});
-
-// --- flash ---------------------------------------------------------------------------------------------
-
-test('a flashed file is the image, and as sparse', async () => {
-  const path = join(base.path, 'card.img');
-  const stages = new Set<string>();
-  const report = await flashDisk(lab.disk, chooseTarget(path, lab.summary.size, false), {
-    onProgress: (stage) => stages.add(stage),
-  });
-  assert.equal([...stages], ['write', 'verify']);
-  assert.ok(readFileSync(path).equals(readFileSync(lab.disk)));
-  assert.ok(report.written < lab.summary.size / 2);
-  assert.ok(statSync(path).blocks * 512 < lab.summary.size / 2);
-  assert.is(
-    codeOf(() => chooseTarget(path, 1, false)),
-    'USAGE_OUTPUT_EXISTS',
-  );
-  assert.is(
-    codeOf(() => chooseTarget('/dev/null', 1, true)),
-    'USAGE_FLASH_TARGET',
-  );
-});
-
-test('a medium that gives back other bytes is refused, and left without a table', async () => {
-  const path = join(base.path, 'fake.img');
-  const temporary = join(base.path, `.fake.img.${process.pid}.tmp`);
-  const target = chooseTarget(path, lab.summary.size, false);
-  const flash = flashDisk(lab.disk, target, {
-    onProgress: (stage, done) => {
-      if (stage === 'verify' && done === MIB) flip(temporary, store() + 5000);
-    },
-  });
-  assert.is(await codeOfRejection(() => flash), 'HOST_FLASH_COMPARE');
-  assert.is(statSync(path, { throwIfNoEntry: false }), undefined);
-  assert.is(statSync(temporary, { throwIfNoEntry: false }), undefined);
-});
-
-/** A loop device over a file of some size. Needs root. */
-function loopDevice(path: string, size: number): { device: string } & Disposable {
-  requireRoot();
-  writeFileSync(path, Buffer.alloc(size, 0xa5));
-  const losetup = requireTool('losetup', 'mount');
-  const device = runTool(losetup, ['--find', '--show', path]).trim();
-  return { device, [Symbol.dispose]: () => void runTool(losetup, ['--detach', device]) };
-}
-
-test('a larger device gets its second table at its own end, and is refused while in use', async () => {
-  const size = lab.summary.size + 5 * MIB;
-  using loop = loopDevice(join(base.path, 'medium'), size);
-  const target = chooseTarget(loop.device, lab.summary.size, false);
-  const report = await flashDisk(lab.disk, target);
-  assert.equal([report.targetBytes, report.imageBytes], [size, lab.summary.size]);
-  const said = runTool(requireTool('sgdisk', 'gdisk'), ['--verify', loop.device]);
-  assert.match(said, /No problems found/);
-  assert.is(diskExitCode(await checkDisk(loop.device, { policy: policy() })), 0);
-  using disk = openDisk(loop.device);
-  assert.is(readBootFiles(disk).get('kernel')?.length, 8);
-  assert.is(
-    codeOf(() => chooseTarget(loop.device, size + 1, false)),
-    'USAGE_TARGET_TOO_SMALL',
-  );
-  const other = requireTool('mount', 'mount');
-  const place = join(base.path, 'mounted');
-  mkdirSync(place);
-  runTool(other, ['-o', `ro,loop,offset=${store()}`, '-t', 'ext4', lab.disk, place]);
-  try {
-    const source = runTool(requireTool('findmnt', 'util-linux'), ['-no', 'SOURCE', place]).trim();
-    assert.is(
-      codeOf(() => chooseTarget(source, 1, true)),
-      'USAGE_DEVICE_IN_USE',
-    );
-  } finally {
-    runTool(requireTool('umount', 'mount'), [place]);
-  }
-});
-
-test('a device is overwritten after the right answer only', async () => {
-  using loop = loopDevice(join(base.path, 'asked'), lab.summary.size);
-  const line = `'${process.execPath}' '${CLI_PATH}' disk flash '${lab.disk}' ${loop.device}`;
-  const flash = (answer: string): { status: number | null; said: string } => {
-    const terminal = ['--quiet', '--return', '--command', line, '/dev/null'];
-    const { status, stdout } = spawnSync(requireTool('script', 'bsdutils'), terminal, {
-      input: answer,
-    });
-    return { status, said: stdout.toString() };
-  };
-  const unasked = spawnSync('sh', ['-c', line], { stdio: ['ignore', 'pipe', 'pipe'] });
-  assert.match(`${unasked.status} ${unasked.stderr.toString()}`, /^2 .*USAGE_NOT_CONFIRMED/s);
-  const no = flash('yes\n');
-  assert.is(no.status, 2, no.said);
-  assert.match(no.said, /NOT removable/);
-  assert.match(no.said, /USAGE_NOT_CONFIRMED/);
-  assert.is(
-    codeOf(() => openDisk(loop.device)),
-    'FORMAT_GPT',
-  );
-  const yes = flash(`${basename(loop.device)}\n`);
-  assert.is(yes.status, 0, yes.said);
-  assert.match(yes.said, /flashed .* all compared/);
-});
-
-test('an interrupted flash leaves a medium without a partition table', async () => {
-  using loop = loopDevice(join(base.path, 'halfway'), lab.summary.size + MIB);
-  const target = chooseTarget(loop.device, lab.summary.size, false);
-  await flashDisk(lab.disk, target);
-  const stop = new AbortController();
-  const stopped = flashDisk(lab.disk, target, {
-    signal: stop.signal,
-    onProgress: (_, done) => done > lab.summary.size / 2 && stop.abort(),
-  });
-  assert.is(
-    await stopped.then(
-      () => 'done',
-      (error: Error) => error.name,
-    ),
-    'AbortError',
-  );
-  assert.is(
-    codeOf(() => openDisk(loop.device)),
-    'FORMAT_GPT',
-  );
-  const { status, stdout } = spawnSync(requireTool('sgdisk', 'gdisk'), ['--print', loop.device]);
-  assert.not.match(`${status}${stdout.toString()}`, /coldseal/);
 });
 
 test.run();

@@ -1,5 +1,5 @@
 /** A small disk with a signed release in slot a, made by the same code as a real one. */
-import { readdirSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { PARTITION, slotManifest, STORE_OBJECTS } from '../../runtime/device-paths.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
@@ -104,4 +104,14 @@ function filesBelow(dir: string, root = dir): string[] {
       const path = join(dir, name);
       return statSync(path).isDirectory() ? filesBelow(path, root) : [relative(root, path)];
     });
+}
+
+/** Changes one byte of a file; twice changes it back. */
+export function flip(path: string, at: number): void {
+  const fd = openSync(path, 'r+');
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  byte[0]! ^= 0x10;
+  writeSync(fd, byte, 0, 1, at);
+  closeSync(fd);
 }
