@@ -11,6 +11,7 @@ import { type AnyNode, type Node, parse } from 'acorn';
 /** Stands for a value in a sentence; a private use character, so that no sentence has it. */
 const MARK = '\ue000';
 const WORDS_MIN = 2;
+const IS_REASON_CODE = /^(?:BUDGET|CONFIG|FORMAT|HOST|INTERNAL|USAGE|VERIFY)_[A-Z0-9_]+$/;
 /** Labels are part of what is hashed and signed. */
 const IS_LABEL = /^coldseal .* v\d|\0/;
 
@@ -19,10 +20,10 @@ export interface OutOfLine {
   readonly texts: readonly string[];
 }
 
-/** These two names are free in a minified bundle; a test runs the result. */
+/** An engine may load the bundle first and set the table then. These two names are free in a minified bundle; a test runs the result. */
 const LOOKUP =
-  'let $T;function $$(n,...v){$T??=globalThis.coldsealTexts?.()??[];' +
-  `return $T[n]?.replace(/${MARK}/g,()=>v.shift())??["text",n,...v].join(" ")}`;
+  'let $T;function $$(n,...v){$T??=globalThis.coldsealTexts?.();' +
+  `return $T?.[n].replace(/${MARK}/g,()=>v.shift())??["text",n,...v].join(" ")}`;
 
 /** Rewrites a bundle. Throws when it cannot be parsed, or when it would look at the table in every boot. */
 export function takeTextsOut(bundle: string): OutOfLine {
@@ -94,7 +95,7 @@ function isSentence(text: string): boolean {
 
 /** Reason codes are three bytes in four of what is left of an error; as constants of a module they stay. */
 function isReasonCode(text: string, place: Place): boolean {
-  return place === 'function' && /^[A-Z]+(_[A-Z0-9]+)+$/.test(text);
+  return place === 'function' && IS_REASON_CODE.test(text);
 }
 
 /** Every node right below one, in the order of the source. Keys of properties and module names stay as they are. */

@@ -33,6 +33,8 @@ export interface EngineSettings {
   readonly bundle: string;
   /** Default: `$XDG_CACHE_HOME/coldseal`. */
   readonly cache?: string | undefined;
+  /** Where compiled things are kept. Default: `engine` in the cache. */
+  readonly objects?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told what takes long. */
   readonly onProgress?: ((step: string) => void) | undefined;
@@ -70,7 +72,7 @@ export async function buildEngine(
   onProgress('fetch the sources of QuickJS-ng');
   const sources = await fetchQuickjs(settings.cache, signal);
   const own = engineSources();
-  const cache = engineCache(settings.cache);
+  const cache = settings.objects ?? engineCache(settings.cache);
   const inputs = [
     architecture,
     compiler.version,
@@ -98,6 +100,7 @@ interface Scripts {
   readonly bundle: Uint8Array;
   readonly engine: Uint8Array;
   readonly reasons: Uint8Array;
+  readonly texts: Uint8Array;
 }
 
 function readScripts(bundle: string): Scripts {
@@ -112,7 +115,12 @@ function readScripts(bundle: string): Scripts {
       });
     }
   };
-  return { bundle: read(bundle), engine: read(engine), reasons: Buffer.from(reasons.join('')) };
+  return {
+    bundle: read(bundle),
+    engine: read(engine),
+    reasons: Buffer.from(reasons.join('')),
+    texts: read(join(dirname(bundle), 'runtime-texts.json')),
+  };
 }
 
 /** The C sources that come with coldseal: the nearest runtime/engines/quickjs above this bundle. */
@@ -149,6 +157,7 @@ interface ScriptTools {
 async function compileScripts(work: string, scripts: Scripts, tools: ScriptTools): Promise<void> {
   const compileTool = await bytecodeCompiler(tools);
   writeFileSync(join(work, 'reasons.txt'), scripts.reasons);
+  writeFileSync(join(work, 'texts.json'), scripts.texts);
   for (const name of ['bundle', 'engine'] as const) {
     const [from, to] = [join(work, `${name}.js`), join(work, `${name}.bin`)];
     writeFileSync(from, scripts[name]);

@@ -47,6 +47,7 @@
 extern const uint8_t coldseal_bundle[], coldseal_bundle_end[];
 extern const uint8_t coldseal_engine[], coldseal_engine_end[];
 extern const uint8_t coldseal_reasons[], coldseal_reasons_end[];
+extern const uint8_t coldseal_texts[], coldseal_texts_end[];
 #endif
 
 /* Tells a person: on standard error, and of PID 1 also in the kernel's log. */
@@ -221,7 +222,17 @@ static JSValue call_reasons(JSContext *ctx, JSValueConst self, int argc, JSValue
     return JS_NewStringLen(ctx, (const char *)coldseal_reasons, (size_t)(coldseal_reasons_end - coldseal_reasons));
 }
 
-static const JSCFunctionListEntry OWN_CALLS[] = {JS_CFUNC_DEF("reasons", 0, call_reasons)};
+/* texts() -> the sentences of the bundle, as JSON. */
+static JSValue call_texts(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv)
+{
+    (void)self, (void)argc, (void)argv;
+    return JS_NewStringLen(ctx, (const char *)coldseal_texts, (size_t)(coldseal_texts_end - coldseal_texts));
+}
+
+static const JSCFunctionListEntry OWN_CALLS[] = {
+    JS_CFUNC_DEF("reasons", 0, call_reasons),
+    JS_CFUNC_DEF("texts", 0, call_texts),
+};
 
 static JSValue load_start(JSContext *ctx, JSValueConst host, JSValue *bundle_main, int *argc, char ***argv)
 {

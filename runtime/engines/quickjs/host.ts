@@ -90,4 +90,6 @@ export interface Host {
 
   /** Lines of a code, a tab and its meaning. */
   readonly reasons: () => string;
+  /** JSON: the sentences that the build took out of the device bundle. */
+  readonly texts: () => string;
 }

@@ -14,5 +14,6 @@ export function start(
   main: (engine: Engine, args: readonly string[]) => number,
   args: readonly string[],
 ): number {
+  globalThis.coldsealTexts = () => JSON.parse(host.texts()) as readonly string[];
   return main(createQuickjsEngine(host), args);
 }
