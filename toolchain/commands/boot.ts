@@ -46,7 +46,8 @@ image offers there, or what on_failure of a development board gives.`,
     {
       run: 'coldseal boot release --runs 2 --out records',
       note: 'Boot twice and keep the records',
-      needs: 'tools',
+      // The release of the examples has no disk, since its system holds nothing that could boot.
+      exits: 2,
     },
   ],
   exitCodes: {
