@@ -4,6 +4,7 @@
  * Sorted by code; see runtime/reasons.ts.
  */
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
+  BUDGET_ENGINE_SIZE: 'the engine of a board is larger than its initramfs may be',
   BUDGET_INITRAMFS: 'the initramfs is too large, kernel modules aside',
   CONFIG_BOARD: 'a board file has settings that are wrong',
   CONFIG_BOARD_MISMATCH: 'the board would refuse what the bootset asks for',

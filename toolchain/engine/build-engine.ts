@@ -29,7 +29,7 @@ import { cachedDirectory, digestOf, engineCache } from './engine-cache.ts';
 import { fetchQuickjs, quickjsObjects, type QuickjsSources } from './quickjs-library.ts';
 
 export interface EngineSettings {
-  /** Path of the device bundle, dist/runtime.js; engine-quickjs.js is beside it. */
+  /** Path of the device bundle, dist/runtime.js; engine-quickjs.js and runtime-texts.json are beside it. */
   readonly bundle: string;
   /** Default: `$XDG_CACHE_HOME/coldseal`. */
   readonly cache?: string | undefined;

@@ -1,0 +1,2 @@
+/** Where the repository is: on QuickJS nowhere. */
+export const ROOT = '/';
