@@ -182,12 +182,12 @@ export function readSmallInteger(content: Uint8Array, label: string): number {
   return content.reduce((value, byte) => value * 256 + byte, 0);
 }
 
-/** A positive INTEGER as a bigint. */
-export function readPositiveInteger(content: Uint8Array, label: string): bigint {
+/** The bytes of a positive INTEGER, big-endian, without leading zeros. */
+export function readPositiveInteger(content: Uint8Array, label: string): Uint8Array {
   checkInteger(content, label);
   if (content[0]! >= 0x80 || allZero(content))
     throw derProblem(label, 'an integer is not positive');
-  return BigInt(`0x${toHex(content)}`);
+  return content.subarray(content[0] === 0 ? 1 : 0);
 }
 
 /** BIT STRING that holds whole bytes, such as a key or a signature. */

@@ -1,13 +1,14 @@
 /**
- * RSA signature verification over BigInt (RFC 8017): what the device engine uses, and the second opinion on
- * the host.
+ * RSA signature verification (RFC 8017): what the device engine uses, and the second opinion on the host.
+ *
+ * The power is computed over BigInt, or by an engine that has something faster; everything else is here.
  *
  * Lax padding has been the source of every RSA forgery in this field, so nothing is parsed: PKCS#1 v1.5
  * builds the only acceptable encoded message and compares all of it; PSS checks every bit and knows one salt
  * length. The exponent is 65537, so a cube-root forgery has nothing to work with. All values are public:
  * no constant-time claims are made or needed.
  */
-import { equalBytes, fromHex, toHex } from './bytes.ts';
+import { compareBytes, equalBytes, fromHex, toHex } from './bytes.ts';
 import { concatBytes } from './concat.ts';
 import { DER_TAG, openDer, readPositiveInteger, readWholeBits } from './der.ts';
 import { ColdsealError } from './errors.ts';
@@ -15,14 +16,18 @@ import { OID } from './oids.ts';
 
 export type Sha256 = (bytes: Uint8Array) => Uint8Array;
 
+/** base^65537 mod modulus; all of one length, big-endian, the modulus odd and larger than the base. */
+export type Power65537 = (base: Uint8Array, modulus: Uint8Array) => Uint8Array;
+
 export interface RsaPublicKey {
-  readonly modulus: bigint;
-  readonly exponent: bigint;
+  /** Big-endian, without leading zeros. */
+  readonly modulus: Uint8Array;
+  readonly exponent: Uint8Array;
   readonly bits: number;
 }
 
 /** The only public exponent accepted. */
-export const RSA_EXPONENT = 65537n;
+const RSA_EXPONENT = Uint8Array.of(1, 0, 1);
 /** NIST SP 800-57: 128 bits of strength, through 2030 and beyond. */
 export const RSA_BITS_MIN = 3072;
 /** A verification costs the square of this: the bound keeps a hostile key from stalling a boot. */
@@ -47,13 +52,14 @@ export function readRsaSpki(spki: Uint8Array): RsaPublicKey | undefined {
   const modulus = readPositiveInteger(key.element(DER_TAG.INTEGER).content, 'an RSA modulus');
   const exponent = readPositiveInteger(key.element(DER_TAG.INTEGER).content, 'an RSA exponent');
   key.finish();
-  return { modulus, exponent, bits: modulus.toString(2).length };
+  return { modulus, exponent, bits: 8 * modulus.length - Math.clz32(modulus[0]!) + 24 };
 }
 
 /** Whether the key is one this house verifies with: 3072 to 8192 bits, odd, exponent 65537. */
 export function isAcceptableRsaKey(key: RsaPublicKey): boolean {
   const sized = key.bits >= RSA_BITS_MIN && key.bits <= RSA_BITS_MAX;
-  return sized && key.exponent === RSA_EXPONENT && (key.modulus & 1n) === 1n;
+  const isOdd = (key.modulus.at(-1)! & 1) === 1;
+  return sized && isOdd && equalBytes(key.exponent, RSA_EXPONENT);
 }
 
 /** `Crypto.verifySignature` for the RSA algorithms; bytes that are no RSA key have no good signature. */
@@ -63,6 +69,7 @@ export function verifyRsaSignature(
   message: Uint8Array,
   signature: Uint8Array,
   sha256: Sha256,
+  power: Power65537 = powerOverBigInt,
 ): boolean {
   let key: RsaPublicKey | undefined;
   try {
@@ -73,18 +80,17 @@ export function verifyRsaSignature(
   }
   if (key === undefined) return false;
   const check = algorithm === 'rsa-pss-sha256' ? verifyPss : verifyPkcs1;
-  return check(key, message, signature, sha256);
+  const block = recoverBlock(key, signature, power);
+  return block !== undefined && check(key, block, message, sha256);
 }
 
 /** RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.2): exact comparison of the whole block. */
 function verifyPkcs1(
-  key: RsaPublicKey,
+  _key: RsaPublicKey,
+  block: Uint8Array,
   message: Uint8Array,
-  signature: Uint8Array,
   sha256: Sha256,
 ): boolean {
-  const block = recoverBlock(key, signature);
-  if (block === undefined) return false;
   const digest = sha256(message);
   const fill = block.length - 3 - DIGEST_INFO_SHA256.length - digest.length;
   if (fill < 8) return false;
@@ -101,12 +107,10 @@ function verifyPkcs1(
 /** RSASSA-PSS with SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017 sections 8.1.2 and 9.1.2). */
 function verifyPss(
   key: RsaPublicKey,
+  block: Uint8Array,
   message: Uint8Array,
-  signature: Uint8Array,
   sha256: Sha256,
 ): boolean {
-  const block = recoverBlock(key, signature);
-  if (block === undefined) return false;
   // emBits is one less than the modulus; when that is a multiple of 8 the block has a leading zero byte.
   const emBits = key.bits - 1;
   const emLength = Math.ceil(emBits / 8);
@@ -139,19 +143,23 @@ function mgf1(seed: Uint8Array, length: number, sha256: Sha256): Uint8Array {
 }
 
 /** signature^e mod n as bytes of the modulus's length; undefined for a wrong length or a value >= n. */
-function recoverBlock(key: RsaPublicKey, signature: Uint8Array): Uint8Array | undefined {
+function recoverBlock(
+  key: RsaPublicKey,
+  signature: Uint8Array,
+  power: Power65537,
+): Uint8Array | undefined {
   if (!isAcceptableRsaKey(key)) return undefined;
-  const length = Math.ceil(key.bits / 8);
-  if (signature.length !== length) return undefined;
-  const value = BigInt(`0x${toHex(signature)}`);
-  if (value >= key.modulus) return undefined;
-  const recovered = power65537(value, key.modulus);
-  return fromHex(recovered.toString(16).padStart(2 * length, '0'));
+  const { modulus } = key;
+  if (signature.length !== modulus.length || compareBytes(signature, modulus) >= 0)
+    return undefined;
+  return power(signature, modulus);
 }
 
-/** base^65537: sixteen squarings and one multiplication. */
-function power65537(base: bigint, modulus: bigint): bigint {
-  let value = base;
-  for (let i = 0; i < 16; i++) value = (value * value) % modulus;
-  return (value * base) % modulus;
+/** Sixteen squarings and one multiplication; slow where an engine divides slowly, but nobody's own arithmetic. */
+export function powerOverBigInt(base: Uint8Array, modulus: Uint8Array): Uint8Array {
+  const [start, n] = [BigInt(`0x${toHex(base)}`), BigInt(`0x${toHex(modulus)}`)];
+  let value = start;
+  for (let i = 0; i < 16; i++) value = (value * value) % n;
+  value = (value * start) % n;
+  return fromHex(value.toString(16).padStart(2 * modulus.length, '0'))!;
 }

@@ -22,13 +22,7 @@ import {
 } from './der.ts';
 import { ColdsealError, type ErrorCode } from './errors.ts';
 import { OID } from './oids.ts';
-import {
-  isAcceptableRsaKey,
-  readRsaSpki,
-  RSA_BITS_MAX,
-  RSA_BITS_MIN,
-  RSA_EXPONENT,
-} from './rsa.ts';
+import { isAcceptableRsaKey, readRsaSpki, RSA_BITS_MAX, RSA_BITS_MIN } from './rsa.ts';
 
 /** Largest certificate: an RSA-8192 one is under 3 KiB. */
 export const CERTIFICATE_BYTES_MAX = 4096;
@@ -266,7 +260,7 @@ function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number } {
     throw certificateError(
       'VERIFY_CERT_KEY',
       `its key is ${found}, expected RSA of ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits ` +
-        `with exponent ${RSA_EXPONENT}, P-256, P-384 or Ed25519`,
+        `with exponent 65537, P-256, P-384 or Ed25519`,
     );
   }
   return { keyKind: 'rsa', keyBits: rsa.bits };

@@ -21,7 +21,7 @@ const device = createDeviceCrypto();
 const key = testKey('leaf');
 const spki = spkiOf(key);
 const message = Buffer.from('the message');
-const { modulus } = readRsaSpki(spki)!;
+const modulus = BigInt(`0x${toHex(readRsaSpki(spki)!.modulus)}`);
 
 type Scheme = 'rsa-pkcs1-sha256' | 'rsa-pss-sha256';
 

@@ -436,6 +436,7 @@ static const JSCFunctionListEntry FILE_CALLS[] = {
     JS_CFUNC_DEF("loopConfigure", 4, call_loop_configure),
     JS_CFUNC_DEF("kernelRelease", 0, call_kernel_release),
     JS_CFUNC_DEF("sha256", 1, call_sha256),
+    JS_CFUNC_DEF("power65537", 2, call_power65537),
     /* Their values differ from one architecture to the next. */
     JS_PROP_INT32_DEF("O_WRONLY", O_WRONLY, 0),
     JS_PROP_INT32_DEF("O_RDWR", O_RDWR, 0),

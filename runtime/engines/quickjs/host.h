@@ -53,6 +53,9 @@ bool add_file_calls(JSContext *ctx, JSValueConst host);
 bool add_mount_calls(JSContext *ctx, JSValueConst host);
 bool add_process_calls(JSContext *ctx, JSValueConst host);
 
+/* power65537(base, modulus), in power.c. */
+JSValue call_power65537(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv);
+
 /*
  * Blocks SIGCHLD, which `wait` takes from its queue, ignores SIGPIPE, and lets PID 1 go before the kernel's workers.
  * Programs that are started get the usual state back.

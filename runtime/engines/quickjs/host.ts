@@ -33,6 +33,8 @@ export interface Host {
   readonly loopConfigure: (loop: Fd, file: Fd, blockSize: number, flags: number) => void;
   readonly kernelRelease: () => string;
   readonly sha256: (bytes: Uint8Array) => Uint8Array;
+  /** base^65537 mod modulus, as format/rsa.ts asks for it; RangeError for what is no base and odd modulus. */
+  readonly power65537: (base: Uint8Array, modulus: Uint8Array) => Uint8Array;
   readonly O_WRONLY: number;
   readonly O_RDWR: number;
   readonly O_CREAT: number;
