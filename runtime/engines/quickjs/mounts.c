@@ -16,7 +16,7 @@
 
 #include "host.h"
 
-#define MOUNT_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_BIND | MS_MOVE | MS_REC | MS_REMOUNT | MS_PRIVATE)
+#define MOUNT_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_BIND | MS_MOVE | MS_REC)
 #define UNMOUNT_FLAGS (MNT_DETACH | UMOUNT_NOFOLLOW)
 
 /* include/uapi/linux/mount.h. */
