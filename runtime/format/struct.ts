@@ -15,7 +15,10 @@ export interface Codec<T> {
   readonly type: string;
   readonly doc: string;
   /** Returns the value, or the problem as a sentence fragment such as `is 7, expected 0`. */
-  readonly read: (view: DataView, at: number) => { value: T } | { problem: string };
+  readonly read: (
+    view: DataView,
+    at: number,
+  ) => { readonly value: T; readonly problem?: undefined } | { readonly problem: string };
   readonly write: (view: DataView, at: number, value: T) => void;
   /** Constants and reserved bytes are checked and filled in, but are not part of the value. */
   readonly implicit?: true;
@@ -118,7 +121,7 @@ function decodeRecord(
   const value: Record<string, unknown> = {};
   for (const [field, [at, codec]] of entries) {
     const result = codec.read(view, at);
-    if ('problem' in result) {
+    if (result.problem !== undefined) {
       throw new ColdsealError(
         'FORMAT_RECORD_FIELD',
         `Cannot read ${name} at offset ${offset}: field ${field} (byte ${at}) ${result.problem}`,

@@ -2,7 +2,7 @@
  * Takes the sentences out of the device bundle: a table beside it holds them, the bundle keeps their numbers.
  *
  * A third of the bundle was text that a boot without trouble never shows. What has two words or more becomes
- * `$$(12, value)`; dist/runtime-texts.json has the sentence with a mark for each value, and is looked at when the
+ * `$(12, value)`; dist/runtime-texts.json has the sentence with a mark for each value, and is looked at when the
  * first one is needed; reason codes go the same way. Whoever embeds the bundle embeds its table. What is put back is
  * what was taken, so meaning does not change; labels that are hashed stay all the same (docs/decisions/0032).
  */
@@ -18,35 +18,26 @@ const IS_LABEL = /^coldseal .* v\d|\0/;
 export interface OutOfLine {
   readonly code: string;
   readonly texts: readonly string[];
+  /** Texts that stay in the code. */
+  readonly words: ReadonlySet<string>;
+  /** Texts that are in neither: what a record says about its fields. */
+  readonly dropped: ReadonlySet<string>;
 }
 
-/** An engine may load the bundle first and set the table then. These two names are free in a minified bundle; a test runs the result. */
+/** The one name that a minifier must leave free; all of the lookup is below it. */
+export const LOOKUP_NAME = '$';
+/** An engine may load the bundle first and set the table then: it is asked for until it is there. */
 const LOOKUP =
-  'let $T;function $$(n,...v){$T??=globalThis.coldsealTexts?.();' +
-  `return $T?.[n].replace(/${MARK}/g,()=>v.shift())??["text",n,...v].join(" ")}`;
+  'function $(n,...v){$.t??=globalThis.coldsealTexts?.();' +
+  `return $.t?.[n].replace(/${MARK}/g,()=>v.shift())??["text",n,...v].join(" ")}`;
 
 /** Rewrites a bundle. Throws when it cannot be parsed, or when it would look at the table in every boot. */
 export function takeTextsOut(bundle: string): OutOfLine {
-  const texts: string[] = [];
-  const numbers = new Map<string, number>();
-  const numberOf = (text: string): number => {
-    const known = numbers.get(text);
-    if (known !== undefined) return known;
-    numbers.set(text, texts.length);
-    return texts.push(text) - 1;
-  };
-  const rewrite = (node: AnyNode, place: Place): string => {
-    const changes: Change[] = [];
-    const visit = (inner: AnyNode, where: Place): void => {
-      const code = replacement(inner, where, numberOf, rewrite);
-      if (code !== undefined) changes.push({ start: inner.start, end: inner.end, code });
-      else for (const child of childrenOf(inner)) visit(child, placeBelow(inner, where));
-    };
-    visit(node, place);
-    return splice(bundle, node, changes);
-  };
   const program = parse(bundle, { ecmaVersion: 2023, sourceType: 'module' });
-  return { code: `${LOOKUP}${rewrite(program, 'module')}`, texts };
+  const rewriter = new Rewriter(bundle, new Set(keysBelow(program)));
+  const code = `${LOOKUP}${rewriter.rewrite(program, 'module')}`;
+  const { numbers, words, dropped } = rewriter;
+  return { code, texts: [...numbers.keys()], words, dropped };
 }
 
 /** Where something stands: run once when the bundle starts, there as the argument of a call, or in a function. */
@@ -58,32 +49,70 @@ interface Change {
   readonly code: string;
 }
 
+class Rewriter {
+  readonly #bundle: string;
+  /** Keys of properties; what is looked up by a text must not depend on the table. */
+  readonly #keys: ReadonlySet<string>;
+  /** Texts with their places in the table. */
+  readonly numbers = new Map<string, number>();
+  readonly words = new Set<string>();
+  readonly dropped = new Set<string>();
+
+  constructor(bundle: string, keys: ReadonlySet<string>) {
+    this.#bundle = bundle;
+    this.#keys = keys;
+  }
+
+  /** The source of a node without its sentences. */
+  rewrite(node: AnyNode, place: Place): string {
+    const changes: Change[] = [];
+    const visit = (inner: AnyNode, where: Place): void => {
+      const text = textOf(inner);
+      const code = text === undefined ? undefined : this.#replace(inner, text, where);
+      if (code !== undefined) {
+        changes.push({ start: inner.start, end: inner.end, code });
+        return;
+      }
+      if (text !== undefined) this.words.add(text);
+      for (const child of childrenOf(inner)) visit(child, placeBelow(inner, where));
+    };
+    visit(node, place);
+    return splice(this.#bundle, node, changes);
+  }
+
+  /** What takes the place of a text; undefined when it stays. */
+  #replace(node: AnyNode, text: string, place: Place): string | undefined {
+    // Reason codes are three bytes in four of what is left of an error; as constants of a module they stay.
+    if (place === 'function' && IS_REASON_CODE.test(text)) return this.#lookUp(text);
+    if (!isSentence(text) || this.#keys.has(text)) return undefined;
+    // A record says what each field means, for the documentation; the device never asks.
+    if (place === 'argument') {
+      this.dropped.add(text);
+      return '""';
+    }
+    if (place === 'module') {
+      throw new Error(
+        `the bundle would read its texts at every start, for ${JSON.stringify(text)}`,
+      );
+    }
+    const values = node.type === 'TemplateLiteral' ? node.expressions : [];
+    return this.#lookUp(text, ...values.map((value) => this.rewrite(value, place)));
+  }
+
+  #lookUp(text: string, ...values: readonly string[]): string {
+    const number = this.numbers.get(text) ?? this.numbers.size;
+    this.numbers.set(text, number);
+    return `${LOOKUP_NAME}(${[String(number), ...values].join()})`;
+  }
+}
+
 function placeBelow(node: AnyNode, place: Place): Place {
   if (place === 'function' || /Function|PropertyDefinition/.test(node.type)) return 'function';
   return node.type === 'CallExpression' ? 'argument' : place;
 }
 
-/** What takes the place of a sentence; undefined for everything else. */
-function replacement(
-  node: AnyNode,
-  place: Place,
-  numberOf: (text: string) => number,
-  rewrite: (node: AnyNode, place: Place) => string,
-): string | undefined {
-  const text = sentenceOf(node);
-  if (text === undefined) return undefined;
-  if (isReasonCode(text, place)) return `$$(${numberOf(text)})`;
-  if (!isSentence(text)) return undefined;
-  // A record says what each field means, for the documentation; the device never asks.
-  if (place === 'argument') return '""';
-  if (place === 'module') {
-    throw new Error(`the bundle would read its texts at every start, for ${JSON.stringify(text)}`);
-  }
-  const values = node.type === 'TemplateLiteral' ? node.expressions : [];
-  return `$$(${[String(numberOf(text)), ...values.map((value) => rewrite(value, place))].join()})`;
-}
-
-function sentenceOf(node: AnyNode): string | undefined {
+/** The text of a literal or a template, with a mark for each value. */
+function textOf(node: AnyNode): string | undefined {
   if (node.type === 'Literal') return typeof node.value === 'string' ? node.value : undefined;
   if (node.type !== 'TemplateLiteral') return undefined;
   return node.quasis.map(({ value }) => value.cooked ?? '').join(MARK);
@@ -93,9 +122,10 @@ function isSentence(text: string): boolean {
   return !IS_LABEL.test(text) && text.trim().split(' ').length >= WORDS_MIN;
 }
 
-/** Reason codes are three bytes in four of what is left of an error; as constants of a module they stay. */
-function isReasonCode(text: string, place: Place): boolean {
-  return place === 'function' && IS_REASON_CODE.test(text);
+/** Every key of a property that is written as a text. */
+function keysBelow(node: AnyNode): string[] {
+  const own = node.type === 'Property' && !node.computed ? textOf(node.key) : undefined;
+  return [...(own === undefined ? [] : [own]), ...childrenOf(node).flatMap(keysBelow)];
 }
 
 /** Every node right below one, in the order of the source. Keys of properties and module names stay as they are. */
