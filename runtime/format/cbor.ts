@@ -1,11 +1,10 @@
 /**
  * Deterministic CBOR (RFC 8949 section 4.2.1): what is accepted has exactly one encoding.
  *
- * `decodeCanonical` (1) copies the input; (2) reads it in one pass that bounds depth, items and lengths before it
- * allocates, and refuses tags, floats, indefinite lengths and everything else outside the profile; (3) encodes
- * the result again with the encoder below and refuses any difference, which catches duplicate and unsorted keys and
- * over-long integers at once. On the host cbor-x reads every signed object a second time, as a judge
- * (toolchain/sign/second-reader.ts); it would be a quarter of the device bundle (docs/decisions/0031).
+ * `decodeCanonical` reads in one pass that bounds depth, items and lengths before it allocates, and refuses whatever
+ * is outside the profile (tags, floats, indefinite lengths) or not the one encoding of its value (longer integers
+ * than needed, keys that do not ascend). Tests prove over mutations that accepting means `encodeCanonical` gives the
+ * same bytes again. On the host cbor-x reads every manifest a second time, as a judge (toolchain/sign/second-reader.ts).
  */
 import { compareBytes, equalBytes } from './bytes.ts';
 import { concatBytes } from './concat.ts';
@@ -51,23 +50,24 @@ export function decodeCanonical(bytes: Uint8Array, limits: CborLimits): CborValu
       `Cannot decode ${bytes.length} bytes of CBOR: expected at most ${limits.maxBytes}`,
     );
   }
-  const copy = Uint8Array.from(bytes);
-  const value = readWhole({ bytes: copy, limits, at: 0, items: 0 });
-  const again = encodeCanonical(value);
-  if (!equalBytes(again, copy)) {
-    throw new ColdsealError(
-      'FORMAT_CBOR_NOT_CANONICAL',
-      `Cannot accept ${copy.length} bytes of CBOR: not canonical at byte ${firstDifference(again, copy)}`,
-      { hint: 'keys must be unique and sorted, integers and lengths as short as possible' },
-    );
-  }
-  return value;
+  // Nothing in the result is a view of the input.
+  return readWhole({ bytes, limits, at: 0, items: 0 });
 }
 
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  let at = 0;
-  while (at < a.length && at < b.length && a[at] === b[at]) at++;
-  return at;
+/** Canonical bytes of a map without the entry of one of its first, small keys; the map has at most 23 entries. */
+export function withoutEntry(bytes: Uint8Array, key: number, limits: CborLimits): Uint8Array {
+  const reader: Reader = { bytes, limits, at: 1, items: 0 };
+  for (;;) {
+    const from = reader.at;
+    const found = readValue(reader, 1);
+    readValue(reader, 1);
+    if (found !== key) continue;
+    return concatBytes(
+      Uint8Array.of(bytes[0]! - 1),
+      bytes.subarray(1, from),
+      bytes.subarray(reader.at),
+    );
+  }
 }
 
 // --- the reader ----------------------------------------------------------------------------------------
@@ -130,9 +130,16 @@ function readArgument(reader: Reader, start: number, info: number): number | big
   const size = 1 << (info - 24);
   if (reader.at + size > reader.bytes.length)
     throw structure(start, 'the bytes end inside an integer');
-  let value = 0n;
-  for (let i = 0; i < size; i++) value = value * 256n + BigInt(reader.bytes[reader.at++]!);
-  return asInteger(value);
+  let [high, low] = [0, 0];
+  for (let i = 0; i < size; i++) {
+    if (i === 4) [high, low] = [low, 0];
+    low = low * 256 + reader.bytes[reader.at++]!;
+  }
+  const isShortest = size === 8 ? high > 0 : low >= (size === 1 ? 24 : 1 << (4 * size));
+  if (!isShortest)
+    throw notCanonical(start, 'an integer or a length is longer than it needs to be');
+  // Only what is longer than 32 bits pays for a bigint: the device interprets this.
+  return high === 0 ? low : asInteger((BigInt(high) << 32n) | BigInt(low));
 }
 
 function readString(reader: Reader, start: number, length: number | bigint): Uint8Array {
@@ -140,7 +147,8 @@ function readString(reader: Reader, start: number, length: number | bigint): Uin
   if (length > left) throw structure(start, `a string of ${length} bytes, ${left} are left`);
   const from = reader.at;
   reader.at += Number(length);
-  return reader.bytes.slice(from, reader.at);
+  // Not `slice`: of a Node Buffer that would be a view.
+  return new Uint8Array(reader.bytes.subarray(from, reader.at));
 }
 
 function readText(reader: Reader, start: number, length: number | bigint): string {
@@ -174,14 +182,29 @@ function checkItems(
 /** Keys are integers or text: a byte string or an array as a key has no equality in a JavaScript Map. */
 function readMap(reader: Reader, count: number, depth: number): CborMap {
   const map = new Map<CborKey, CborValue>();
+  let last: Uint8Array | undefined;
   for (let i = 0; i < count; i++) {
-    const major = (reader.bytes[reader.at] ?? 0) >> 5;
+    const from = reader.at;
+    const major = (reader.bytes[from] ?? 0) >> 5;
     if (major !== UNSIGNED && major !== NEGATIVE && major !== TEXT) {
-      throw unsupported(reader.at, 'a map key that is neither an integer nor text');
+      throw unsupported(from, 'a map key that is neither an integer nor text');
     }
-    map.set(readValue(reader, depth + 1) as CborKey, readValue(reader, depth + 1));
+    const key = readValue(reader, depth + 1) as CborKey;
+    const encoded = reader.bytes.subarray(from, reader.at);
+    if (last !== undefined && compareBytes(last, encoded) >= 0) {
+      throw notCanonical(from, 'a key is not larger than the one before it');
+    }
+    last = encoded;
+    map.set(key, readValue(reader, depth + 1));
   }
   return map;
+}
+
+function notCanonical(at: number, problem: string): ColdsealError {
+  return new ColdsealError(
+    'FORMAT_CBOR_NOT_CANONICAL',
+    `Cannot accept CBOR: not canonical at byte ${at}: ${problem}`,
+  );
 }
 
 function structure(at: number, problem: string): ColdsealError {
@@ -197,60 +220,113 @@ function unsupported(at: number, what: string): ColdsealError {
 
 // --- the encoder ---------------------------------------------------------------------------------------
 
-/** The canonical encoding of a value. What has none (a float, two equal keys) is a RangeError. */
-export function encodeCanonical(value: CborValue): Uint8Array {
-  if (typeof value === 'number' || typeof value === 'bigint') return encodeInteger(value);
-  if (typeof value === 'boolean') return Uint8Array.of(value ? TRUE : FALSE);
-  if (value === null) return Uint8Array.of(NULL);
-  if (typeof value === 'string') {
-    const bytes = encodeUtf8(value);
-    return concatBytes(encodeHead(TEXT, BigInt(bytes.length)), bytes);
-  }
-  if (value instanceof Uint8Array)
-    return concatBytes(encodeHead(BYTES, BigInt(value.length)), value);
-  if (value instanceof Map) return encodeMap(value);
-  const items = (value as readonly CborValue[]).map(encodeCanonical);
-  return concatBytes(encodeHead(ARRAY, BigInt(items.length)), ...items);
+/** Bytes that grow at their end. */
+interface Writer {
+  bytes: Uint8Array;
+  at: number;
 }
 
-function encodeInteger(value: number | bigint): Uint8Array {
+/** Most of what is written is a manifest. */
+const WRITER_SIZE = 4096;
+const HEAD_SIZE_MAX = 9;
+
+/** The canonical encoding of a value. What has none (a float, two equal keys) is a RangeError. */
+export function encodeCanonical(value: CborValue): Uint8Array {
+  const writer: Writer = { bytes: new Uint8Array(WRITER_SIZE), at: 0 };
+  write(writer, value);
+  return writer.bytes.slice(0, writer.at);
+}
+
+function write(writer: Writer, value: CborValue): void {
+  if (typeof value === 'number' || typeof value === 'bigint') writeInteger(writer, value);
+  else if (typeof value === 'string') writeString(writer, TEXT, encodeUtf8(value));
+  else if (value instanceof Uint8Array) writeString(writer, BYTES, value);
+  else if (value === null) writeHead(writer, 7, NULL & 0x1f);
+  else if (typeof value === 'boolean') writeHead(writer, 7, (value ? TRUE : FALSE) & 0x1f);
+  else if (value instanceof Map) writeMap(writer, value);
+  else {
+    const items = value as readonly CborValue[];
+    writeHead(writer, ARRAY, items.length);
+    for (const item of items) write(writer, item);
+  }
+}
+
+function writeInteger(writer: Writer, value: number | bigint): void {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) {
     throw new RangeError(
       `Cannot encode ${value} as a CBOR integer: expected a safe integer or a bigint`,
     );
   }
-  const integer = BigInt(value);
-  return integer >= 0n ? encodeHead(UNSIGNED, integer) : encodeHead(NEGATIVE, -1n - integer);
+  if (value >= 0) writeHead(writer, UNSIGNED, value);
+  else writeHead(writer, NEGATIVE, -1n - BigInt(value));
+}
+
+function writeString(writer: Writer, major: number, bytes: Uint8Array): void {
+  writeHead(writer, major, bytes.length);
+  reserve(writer, bytes.length);
+  writer.bytes.set(bytes, writer.at);
+  writer.at += bytes.length;
 }
 
 /** Sorted by the bytes of the encoded keys, as RFC 8949 4.2.1 asks (not the older length-first order). */
-function encodeMap(map: CborMap): Uint8Array {
-  const pairs = [...map].map(
-    ([key, value]) => [encodeCanonical(key), encodeCanonical(value)] as const,
-  );
-  pairs.sort((a, b) => compareBytes(a[0], b[0]));
+function writeMap(writer: Writer, map: CborMap): void {
+  writeHead(writer, MAP, map.size);
+  const start = writer.at;
+  const pairs: { readonly key: Uint8Array; readonly whole: Uint8Array }[] = [];
+  let isSorted = true;
+  for (const [key, value] of map) {
+    const from = writer.at;
+    write(writer, key);
+    const to = writer.at;
+    write(writer, value);
+    const pair = { key: writer.bytes.slice(from, to), whole: writer.bytes.slice(from, writer.at) };
+    isSorted &&= pairs.length === 0 || compareBytes(pairs.at(-1)!.key, pair.key) < 0;
+    pairs.push(pair);
+  }
+  // What was read from canonical bytes is in order already.
+  if (isSorted) return;
+  pairs.sort((a, b) => compareBytes(a.key, b.key));
   for (let i = 1; i < pairs.length; i++) {
-    if (equalBytes(pairs[i - 1]![0], pairs[i]![0])) {
+    if (equalBytes(pairs[i - 1]!.key, pairs[i]!.key)) {
       throw new RangeError('Cannot encode a CBOR map with two equal keys');
     }
   }
-  return concatBytes(encodeHead(MAP, BigInt(pairs.length)), ...pairs.flat());
+  writer.bytes.set(concatBytes(...pairs.map(({ whole }) => whole)), start);
 }
 
-/** Initial byte and argument in the shortest form. Envelope and COSE code use it for their own structures. */
-export function encodeHead(major: number, argument: bigint): Uint8Array {
-  const top = major << 5;
-  if (argument < 24n) return Uint8Array.of(top | Number(argument));
-  if (argument < 0x100n) return Uint8Array.of(top | 24, Number(argument));
-  const size = argument < 0x10000n ? 2 : argument < 0x1_0000_0000n ? 4 : 8;
-  if (argument >= 1n << 64n)
-    throw new RangeError(`Cannot encode ${argument}: expected at most 64 bits`);
-  const bytes = new Uint8Array(1 + size);
-  bytes[0] = top | (size === 2 ? 25 : size === 4 ? 26 : 27);
-  let rest = argument;
-  for (let i = size; i >= 1; i--) {
-    bytes[i] = Number(rest & 0xffn);
-    rest >>= 8n;
+function reserve(writer: Writer, size: number): void {
+  const needed = writer.at + size;
+  if (needed <= writer.bytes.length) return;
+  const bytes = new Uint8Array(2 * needed);
+  bytes.set(writer.bytes);
+  writer.bytes = bytes;
+}
+
+/** Initial byte and argument in the shortest form. */
+function writeHead(writer: Writer, major: number, argument: number | bigint): void {
+  reserve(writer, HEAD_SIZE_MAX);
+  const put = (byte: number): void => {
+    writer.bytes[writer.at++] = byte;
+  };
+  if (argument < 24) {
+    put((major << 5) | Number(argument));
+    return;
   }
-  return bytes;
+  const log = argument < 0x100 ? 0 : argument < 0x10000 ? 1 : argument < 0x1_0000_0000 ? 2 : 3;
+  put((major << 5) | (24 + log));
+  if (log < 3) {
+    for (let i = (1 << log) - 1; i >= 0; i--) put((Number(argument) >>> (8 * i)) & 0xff);
+    return;
+  }
+  const integer = BigInt(argument);
+  if (integer >= 1n << 64n)
+    throw new RangeError(`Cannot encode ${argument}: expected at most 64 bits`);
+  for (let i = 7n; i >= 0n; i--) put(Number((integer >> (8n * i)) & 0xffn));
+}
+
+/** A head by itself. Envelope and COSE code use it for their own structures. */
+export function encodeHead(major: number, argument: bigint): Uint8Array {
+  const writer: Writer = { bytes: new Uint8Array(HEAD_SIZE_MAX), at: 0 };
+  writeHead(writer, major, argument);
+  return writer.bytes.slice(0, writer.at);
 }

@@ -149,7 +149,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
       `Cannot read an envelope of ${bytes.length} bytes: expected at most ${ENVELOPE_BYTES_MAX}`,
     );
   }
-  const reader = new EnvelopeReader(Uint8Array.from(bytes));
+  const reader = new EnvelopeReader(new Uint8Array(bytes));
   reader.expect(MAJOR.TAG, COSE_SIGN1_TAG, 'tag 18 (COSE_Sign1)');
   reader.expect(MAJOR.ARRAY, 4, 'an array of 4');
   const protectedHeader = reader.bytes(ENVELOPE_BYTES_MAX, 'the protected header');

@@ -2,11 +2,19 @@
  * UTF-8 without TextEncoder or TextDecoder, which the device engine does not have (RFC 3629).
  *
  * Strict in both directions: over-long forms, surrogates and values above U+10FFFF are refused, so that one
- * text has one encoding.
+ * text has one encoding. Almost every text here is ASCII, so that comes first: the device interprets this.
  */
+import { toByteString } from './bytes.ts';
 
 /** The UTF-8 bytes of text; a lone surrogate is a RangeError, because it has no encoding. */
 export function encodeUtf8(text: string): Uint8Array {
+  const ascii = new Uint8Array(text.length);
+  let at = 0;
+  while (at < text.length && text.charCodeAt(at) < 0x80) ascii[at] = text.charCodeAt(at++);
+  return at === text.length ? ascii : encodeWide(text);
+}
+
+function encodeWide(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const character of text) {
     const point = character.codePointAt(0)!;
@@ -27,6 +35,7 @@ export function encodeUtf8(text: string): Uint8Array {
 
 /** The text of well-formed bytes (Unicode 15, table 3-7); undefined when they are not. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  if (bytes.every((byte) => byte < 0x80)) return toByteString(bytes);
   let text = '';
   for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at, bytes.length);

@@ -3,7 +3,12 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as fc from 'fast-check';
 import { fromHex, toHex } from '../../runtime/format/bytes.ts';
-import { type CborValue, decodeCanonical, encodeCanonical } from '../../runtime/format/cbor.ts';
+import {
+  type CborValue,
+  decodeCanonical,
+  encodeCanonical,
+  withoutEntry,
+} from '../../runtime/format/cbor.ts';
 import { decodeUtf8, encodeUtf8 } from '../../runtime/format/utf8.ts';
 import { agreeWithSecondReader } from '../../toolchain/sign/second-reader.ts';
 import { codeOf, expectCode } from '../support/expect-code.ts';
@@ -84,6 +89,27 @@ const VECTORS: readonly [hex: string, value: CborValue][] = [
   ['a1695f5f70726f746f5f5f01', new Map([['__proto__', 1]])],
 ];
 
+const anyValue: fc.Arbitrary<CborValue> = fc.letrec<{ value: CborValue }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.maxSafeInteger(),
+    fc.string({ maxLength: 8 }),
+    fc.uint8Array({ maxLength: 8 }),
+    fc.boolean(),
+    fc.constant(null),
+    fc.array(tie('value'), { maxLength: 4 }),
+    fc
+      .uniqueArray(
+        fc.tuple(fc.oneof(fc.maxSafeInteger(), fc.string({ maxLength: 4 })), tie('value')),
+        {
+          maxLength: 4,
+          selector: ([key]) => key,
+        },
+      )
+      .map((pairs) => new Map(pairs)),
+  ),
+})).value;
+
 test('agrees with RFC 8949 appendix A in both directions', () => {
   for (const [hex, value] of VECTORS) {
     assert.is(toHex(encodeCanonical(value)), hex, `encoding of ${hex}`);
@@ -153,10 +179,39 @@ test('the limits themselves are within them', () => {
 });
 
 test('never shares memory with its input', () => {
-  const input = fromHex('4401020304')!;
-  const value = decodeCanonical(input, LIMITS) as Uint8Array;
-  input[1] = 9;
-  assert.equal(value, Uint8Array.of(1, 2, 3, 4));
+  for (const input of [fromHex('4401020304')!, Buffer.from('4401020304', 'hex')]) {
+    const value = decodeCanonical(input, LIMITS) as Uint8Array;
+    input[1] = 9;
+    assert.equal(value, Uint8Array.of(1, 2, 3, 4));
+  }
+});
+
+test('an entry is taken out of a map without reading what follows', () => {
+  const map = new Map<number, CborValue>([
+    [1, 'a'],
+    [7, new Uint8Array(16)],
+    [8, [1, 2]],
+  ]);
+  const others = new Map([...map].filter(([key]) => key !== 7));
+  const bytes = withoutEntry(encodeCanonical(map), 7, LIMITS);
+  assert.is(toHex(bytes), toHex(encodeCanonical(others)));
+});
+
+test('changed bytes of a value are refused, or are the one encoding of another value', () => {
+  let accepted = 0;
+  fc.assert(
+    fc.property(anyValue, fc.nat(), fc.integer({ min: 1, max: 255 }), (value, at, change) => {
+      const bytes = encodeCanonical(value);
+      bytes[at % bytes.length]! ^= change;
+      codeOf(() => {
+        const back = encodeCanonical(decodeCanonical(bytes, { ...LIMITS, maxDepth: 8 }));
+        assert.is(toHex(back), toHex(bytes));
+        accepted++;
+      });
+    }),
+    { seed: 5, numRuns: 5000 },
+  );
+  assert.ok(accepted > 500, `${accepted}`);
 });
 
 test('the encoder refuses what has no encoding', () => {
@@ -189,27 +244,6 @@ test('UTF-8 agrees with the platform', () => {
     { seed: 1, numRuns: 2000 },
   );
 });
-
-const anyValue: fc.Arbitrary<CborValue> = fc.letrec<{ value: CborValue }>((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    fc.maxSafeInteger(),
-    fc.string({ maxLength: 8 }),
-    fc.uint8Array({ maxLength: 8 }),
-    fc.boolean(),
-    fc.constant(null),
-    fc.array(tie('value'), { maxLength: 4 }),
-    fc
-      .uniqueArray(
-        fc.tuple(fc.oneof(fc.maxSafeInteger(), fc.string({ maxLength: 4 })), tie('value')),
-        {
-          maxLength: 4,
-          selector: ([key]) => key,
-        },
-      )
-      .map((pairs) => new Map(pairs)),
-  ),
-})).value;
 
 test('decode after encode is the same value, and the same bytes again', () => {
   fc.assert(
