@@ -2,8 +2,8 @@
  * Booting a virtual board in QEMU: to its end, to a power cut, or with its console on a terminal.
  *
  * The console is the first serial port. A kernel that panics restarts, and a restart ends QEMU, as powering off does.
- * QEMU is killed when the caller's signal aborts, when the time is over, and when the guest says more than
- * any boot does. A kill is a power cut: the file of a disk keeps what the guest had written by then.
+ * QEMU is killed when the caller's signal aborts, when the time is over, when the kernel has halted, and when the guest
+ * says more than any boot does. A kill is a power cut: the file of a disk keeps what the guest had written by then.
  */
 import { statSync } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';
@@ -47,6 +47,8 @@ export const CONSOLE_BYTES_MAX = 16 * 1024 * 1024;
 /** A boot record has at most a quarter of this. */
 export const REPORT_BYTES_MAX = 1024 * 1024;
 const REPORT_WATCH_MS = 200;
+/** What Linux says last when it halts; it keeps the processor then, and nothing would end QEMU. */
+const HALTED = 'reboot: System halted';
 
 /** Boots a machine until it powers off. Throws HOST_BOARD_TIMEOUT, HOST_BOARD_OUTPUT, HOST_TOOL_FAILED. */
 export async function bootMachine(
@@ -91,6 +93,7 @@ interface MachineRun {
 /** Why QEMU was killed, if it was. */
 interface Ending {
   cut?: boolean;
+  halted?: boolean;
   /** What was too much. */
   excess?: string;
 }
@@ -129,11 +132,11 @@ async function runMachine(
       onConsole?.(text);
       size += chunk.length;
       if (size > CONSOLE_BYTES_MAX) end({ excess: 'console' });
-      const from = powerCut?.fromText;
-      if (from === undefined || isArmed) return;
       tail += text;
-      if (tail.includes(from)) arm(powerCut!);
-      else tail = tail.slice(-from.length);
+      if (tail.includes(HALTED)) end({ halted: true });
+      const from = powerCut?.fromText;
+      if (from !== undefined && !isArmed && tail.includes(from)) arm(powerCut!);
+      tail = tail.slice(-Math.max(HALTED.length, from?.length ?? 0));
     };
   };
   const startMs = performance.now();
@@ -154,7 +157,7 @@ function isUringRefused({ code, stderr }: ToolResult): boolean {
 function judge(machine: VirtualMachine, limits: BootLimits, run: MachineRun): BootResult {
   const { result, ms, backend, ending } = run;
   const console = result.stdout.toString('latin1').replaceAll('\r', '');
-  const { excess, cut } = ending;
+  const { excess, cut, halted } = ending;
   if (excess !== undefined) {
     const most = excess === 'report' ? REPORT_BYTES_MAX : CONSOLE_BYTES_MAX;
     throw new ColdsealError(
@@ -170,7 +173,7 @@ function judge(machine: VirtualMachine, limits: BootLimits, run: MachineRun): Bo
       { hint: consoleEnd(console) },
     );
   }
-  if (cut !== true && result.code !== 0) {
+  if (cut !== true && halted !== true && result.code !== 0) {
     throw new ColdsealError('HOST_TOOL_FAILED', `Cannot run QEMU: it exited with ${result.code}`, {
       hint: lastLines(result.stderr),
     });
