@@ -25,7 +25,8 @@ import type { SlotChoice } from './slots.ts';
 import { createStageTimer, type StageTimer } from './stages.ts';
 import { saveState, type StatePartition } from './state-partition.ts';
 import type { LogLevel } from './sys.ts';
-import type { AcceptedManifest, SealedTrust } from './verify-slot.ts';
+import type { SealedTrust } from './verify-slot.ts';
+import type { AcceptedManifest } from './verify.ts';
 
 /** What starts and minds containers; tests hand in their own. */
 export interface BootParts {

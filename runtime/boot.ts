@@ -55,8 +55,8 @@ import {
   takeNewRelease,
 } from './slots.ts';
 import { loadState } from './state-partition.ts';
-import type { AcceptedManifest } from './verify-slot.ts';
 import { verifySlot } from './verify-slot.ts';
+import type { AcceptedManifest } from './verify.ts';
 
 /** Policy and trust are far below this; the formats have limits of their own. */
 const SEALED_MAX = 16 * 1024;

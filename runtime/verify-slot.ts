@@ -17,20 +17,12 @@ import { readSmallFile } from './read-file.ts';
 import { highestEpochs } from './slots.ts';
 import { errnoOf } from './sys-error.ts';
 import type { SysFiles } from './sys.ts';
-import { verifyManifest } from './verify.ts';
+import { acceptManifest, type AcceptedManifest } from './verify.ts';
 
 /** Whom a device believes: both are sealed into its initramfs. */
 export interface SealedTrust {
   readonly policy: DevicePolicy;
   readonly trust: TrustBundle;
-}
-
-/** A manifest that this device accepts. */
-export interface AcceptedManifest {
-  readonly manifest: Manifest;
-  readonly manifestSha256: Uint8Array;
-  /** Of the deny list it was judged with; 0: none. */
-  readonly denyVersion: number;
 }
 
 /** Throws the reason code of the first no. */
@@ -42,7 +34,7 @@ export function verifySlot(
 ): AcceptedManifest {
   const { sys, crypto } = engine;
   const { algorithms, roles, product, board } = policy;
-  const verdict = verifyManifest({
+  const accepted = acceptManifest({
     envelope: readSmallFile(sys, `${RUN_STORE}/${slotManifest(slot)}`, ENVELOPE_BYTES_MAX),
     denyList: readDenyList(sys, `${RUN_STORE}/${slotDenyList(slot)}`),
     policy: {
@@ -56,14 +48,9 @@ export function verifySlot(
       checkTime: undefined,
     },
     crypto,
-    images: 'at-mount',
   });
-  const { manifest, manifestSha256, denyVersion } = verdict;
-  if (!verdict.ok || manifest === undefined || manifestSha256 === undefined) {
-    throw verdict.reason ?? new Error('a verdict without a reason');
-  }
-  checkRoot(manifest);
-  return { manifest, manifestSha256, denyVersion };
+  checkRoot(accepted.manifest);
+  return accepted;
 }
 
 function readDenyList(sys: SysFiles, path: string): Uint8Array | undefined {

@@ -62,12 +62,26 @@ export interface ImageMeasurement {
   readonly digest: Uint8Array;
 }
 
-export interface VerifyRequest {
+/** A manifest to judge. */
+export interface ManifestRequest {
   readonly envelope: Uint8Array;
   /** The deny list's envelope, if there is one. */
   readonly denyList: Uint8Array | undefined;
   readonly policy: VerifyPolicy;
   readonly crypto: Crypto;
+}
+
+/** A manifest that was accepted, and what it was accepted with. */
+export interface AcceptedManifest {
+  readonly manifest: Manifest;
+  /** SHA-256 of the manifest's bytes: names exactly what is verified. */
+  readonly manifestSha256: Uint8Array;
+  readonly chain: VerifiedChain;
+  /** Of the deny list it was judged with; 0: there was none. */
+  readonly denyVersion: number;
+}
+
+export interface VerifyRequest extends ManifestRequest {
   /** Measures an image now, or `at-mount`: the caller calls `checkImage` on each file it opens. */
   readonly images: 'at-mount' | ((image: ImageEntry) => ImageMeasurement);
 }
@@ -109,37 +123,27 @@ export function notEvaluated(code: ErrorCode, message: string): CheckResult {
 const NOT_REACHED = notEvaluated('VERIFY_NOT_REACHED', 'An earlier check said no');
 
 /** The verdict while it is being reached. */
-interface Ledger {
-  results: Record<CheckName, CheckResult>;
+interface Ledger extends Partial<AcceptedManifest> {
+  readonly results: Partial<Record<CheckName, CheckResult>>;
   current: CheckName;
-  manifest: Manifest | undefined;
-  manifestSha256: Uint8Array | undefined;
-  chain: VerifiedChain | undefined;
-  denyVersion: number;
   images: { image: ImageEntry; result: CheckResult }[];
 }
 
 /** Verifies a manifest and, unless `images` is `at-mount`, its images. Hostile input gives a verdict. */
 export function verifyManifest(request: VerifyRequest): ManifestVerdict {
-  const results = Object.fromEntries(CHECKS.map((name) => [name, NOT_REACHED]));
-  const ledger: Ledger = {
-    results: results as Record<CheckName, CheckResult>,
-    current: 'authenticity',
-    manifest: undefined,
-    manifestSha256: undefined,
-    chain: undefined,
-    denyVersion: 0,
-    images: [],
-  };
+  const ledger = openLedger();
   let reason: ColdsealError | undefined;
   try {
-    runChecks(request, ledger);
+    const { manifest } = acceptManifest(request, ledger);
+    ledger.current = 'integrity';
+    ledger.results.integrity = checkImages(manifest, request, ledger);
   } catch (error) {
     if (!(error instanceof ColdsealError)) throw error;
     reason = error;
     ledger.results[ledger.current] = { status: 'fail', code: error.code, message: error.message };
   }
-  const { manifest, manifestSha256, chain, denyVersion, images } = ledger;
+  const { manifest, manifestSha256, chain, denyVersion = 0, images, results } = ledger;
+  const notReached = Object.fromEntries(CHECKS.map((name) => [name, NOT_REACHED]));
   return {
     ok: reason === undefined,
     reason,
@@ -148,19 +152,30 @@ export function verifyManifest(request: VerifyRequest): ManifestVerdict {
     chain,
     denyVersion,
     images,
-    ...ledger.results,
+    ...(notReached as Record<CheckName, CheckResult>),
+    ...results,
   };
 }
 
-/** The order of this function is the order of the design; tests assert it. */
-function runChecks(request: VerifyRequest, ledger: Ledger): void {
+const openLedger = (): Ledger => ({ results: {}, current: 'authenticity', images: [] });
+
+/**
+ * Verifies everything but the images; throws the code of the first no. This is all that a boot asks, which measures each
+ * image on the descriptor that it mounts. The order of this function is the order of the design; tests assert it.
+ */
+export function acceptManifest(
+  request: ManifestRequest,
+  ledger: Ledger = openLedger(),
+): AcceptedManifest {
   const { policy, crypto, denyList: denyBytes } = request;
   const { payload, chain } = verifyEnvelope(request.envelope, 'manifest', policy, crypto);
   const manifestSha256 = crypto.sha256(payload);
   const denyList = denyBytes && verifyDenyList(denyBytes, policy, policy.denyVersion, crypto);
   if (denyList !== undefined) checkDenied(chain, manifestSha256, denyList, crypto);
-  Object.assign(ledger, { chain, manifestSha256, denyVersion: denyList?.version ?? 0 });
-  ledger.results.authenticity = PASS;
+  const denyVersion = denyList?.version ?? 0;
+  Object.assign(ledger, { chain, manifestSha256, denyVersion });
+  const { results } = ledger;
+  results.authenticity = PASS;
 
   ledger.current = 'role';
   checkPolicyRoles(chain, policy);
@@ -173,25 +188,23 @@ function runChecks(request: VerifyRequest, ledger: Ledger): void {
       `Cannot accept release ${toHex(manifest.releaseId)}: its contents give another release id`,
     );
   }
-  ledger.manifest = manifest;
+  Object.assign(ledger, { manifest });
 
   ledger.current = 'role';
   checkRole(manifest, chain, policy);
-  ledger.results.role = PASS;
+  results.role = PASS;
 
   ledger.current = 'board';
-  ledger.results.board = checkBoard(manifest, policy);
+  results.board = checkBoard(manifest, policy);
 
   ledger.current = 'epoch';
-  ledger.results.epoch = checkEpochs(manifest, policy, denyList);
+  results.epoch = checkEpochs(manifest, policy, denyList);
 
   ledger.current = 'time';
-  ledger.results.time =
+  results.time =
     policy.checkTime?.(manifest, chain) ??
     notEvaluated('VERIFY_TIME_NOT_ASKED', 'Boot does not depend on the time');
-
-  ledger.current = 'integrity';
-  ledger.results.integrity = checkImages(manifest, request, ledger);
+  return { manifest, manifestSha256, chain, denyVersion };
 }
 
 // --- envelope and deny list ----------------------------------------------------------------------------

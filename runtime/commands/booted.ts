@@ -21,7 +21,8 @@ import { decodeTrustBundle } from '../format/trust.ts';
 import { readSmallFile } from '../read-file.ts';
 import { readRecord } from '../record-file.ts';
 import { loadState, type StatePartition } from '../state-partition.ts';
-import { type AcceptedManifest, type SealedTrust, verifySlot } from '../verify-slot.ts';
+import { type SealedTrust, verifySlot } from '../verify-slot.ts';
+import type { AcceptedManifest } from '../verify.ts';
 
 export interface BootedSlot {
   readonly record: BootRecord;
