@@ -239,6 +239,9 @@ test('a board that is silent, talks nonsense or never ends', async () => {
   const nonsense = await run(release(), '--json');
   assert.is(nonsense.code, 4);
   assert.match(nonsense.stdout, /"FORMAT_BOOT_REPORT"/);
+  fakeQemu(undefined, "echo '[1.0] reboot: System halted'; exec sleep 60");
+  const halted = await run(release());
+  assert.equal([halted.code, /HOST_BOARD_SILENT/.test(halted.stderr)], [6, true]);
   fakeQemu(undefined, 'exec sleep 60');
   const late = await run(release(), '--timeout', '1');
   assert.equal([late.code, /HOST_BOARD_TIMEOUT/.test(late.stderr)], [6, true]);

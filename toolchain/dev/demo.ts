@@ -1,5 +1,6 @@
 /**
- * `npm run demo`: from a Debian root file system to a program that runs from a verified mount, as a session to read.
+ * `npm run demo`: from a Debian root file system to programs that run from a verified mount, and to an ARM and an x86
+ * board that boot from their disks, as a session to read.
  *
  * Every command is printed before it runs. The exit code is 0 only when every step did what it says; without root the
  * mount is left out, and the code is 6. Whatever happens, mounts and files of the session are taken away at the end;
@@ -17,6 +18,7 @@ import {
   type ShownCommand,
   tryQuietly,
 } from './demo-session.ts';
+import { bootBoards } from './demo-boot.ts';
 import {
   bootsetText,
   CONTAINER_ARGS,
@@ -90,6 +92,11 @@ class Demo {
     await this.#mountSystem();
     await this.#mountContainer();
     await this.#tamper();
+    await bootBoards({
+      session: this.#session,
+      work: this.#work,
+      coldseal: (words, settings) => this.#coldseal(words, settings),
+    });
     return this.#isRoot ? 0 : 6;
   }
 
