@@ -120,10 +120,9 @@ export function mountEntry(engine: Engine, image: ImageEntry, job: ImageMountJob
         nosuid: has(MOUNT_FLAG.NOSUID),
         nodev: has(MOUNT_FLAG.NODEV),
         noexec: has(MOUNT_FLAG.NOEXEC),
-        idmap: false,
         source: `coldseal:${image.name}`,
       },
-      digest,
+      digest: { algorithm: image.digest.algorithm, digest },
       computeDigest,
       kernel: job.kernel,
     });

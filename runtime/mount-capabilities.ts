@@ -9,7 +9,7 @@ import type { Fd, FsConfig, Sys } from './sys.ts';
 
 export interface MountCapabilities {
   readonly kernelRelease: string;
-  /** fsopen and the rest (5.2). Without it, everything below is false. */
+  /** fsopen and the rest (5.2), older than EROFS (5.4). Without it, everything below is false. */
   readonly newMountApi: boolean;
   readonly erofs: boolean;
   readonly overlay: boolean;
@@ -29,10 +29,7 @@ export interface MountCapabilities {
 export function probeMountCapabilities(sys: Sys): MountCapabilities {
   const kernelRelease = sys.kernelRelease();
   const erofs = openContext(sys, 'erofs');
-  if (erofs === 'no-api') {
-    // The old API tells nothing in advance; the mount itself will.
-    return { ...NOTHING, kernelRelease, erofs: true, overlay: true };
-  }
+  if (erofs === 'no-api') return { ...NOTHING, kernelRelease };
   if (typeof erofs === 'number') sys.close(erofs);
   const base = { ...NOTHING, kernelRelease, newMountApi: true, erofs: typeof erofs === 'number' };
   const overlay = openContext(sys, 'overlay');

@@ -14,9 +14,9 @@ import {
   type MountPlan,
   type MountRequest,
   type ObjectVerity,
-  parseImageDigest,
   planMount,
   type VerityMode,
+  type WantedDigest,
 } from './mounts.ts';
 import { errnoOf, explainSysError } from './sys-error.ts';
 import type { Fd, FsConfig, MountAttributes, Sys } from './sys.ts';
@@ -28,7 +28,6 @@ export interface MountResult {
   readonly image: 'file' | 'loop device';
   readonly imageMount: MountPlan['imageMount'];
   readonly layers: MountPlan['layers'];
-  readonly warnings: readonly string[];
 }
 
 /** What has to be undone, last first; every part is tried even when one fails. */
@@ -56,7 +55,7 @@ export type ComputeDigest = (fd: Fd, algorithm: VerityAlgorithm) => string;
 
 export interface MountJob {
   readonly request: MountRequest;
-  readonly digest?: string | undefined;
+  readonly digest?: WantedDigest | undefined;
   readonly userNamespace?: Fd | undefined;
   readonly computeDigest: ComputeDigest;
   /** Mount with verity=require although no file could be opened, as C mount.composefs does. */
@@ -71,11 +70,10 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
   const cleanup = new Cleanup();
   const doing = `Cannot mount ${request.image} on ${request.target}`;
   try {
-    const wanted = job.digest === undefined ? undefined : parseImageDigest(job.digest);
     const imageDigest =
-      wanted === undefined
+      job.digest === undefined
         ? 'not checked'
-        : checkImageDigest(sys, image, wanted, request, job.computeDigest);
+        : checkImageDigest(sys, image, job.digest, request, job.computeDigest);
     const hasAcl = readHeader(sys, image, request.image);
     const objectVerity =
       request.verity === 'off' || job.skipObjectCheck === true
@@ -87,8 +85,8 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
     });
     const erofs = mountErofs(sys, plan, image, job.userNamespace, cleanup);
     mountOverlay(sys, plan, erofs.layer, cleanup);
-    const { fileVerity, imageMount, layers, warnings } = plan;
-    return { imageDigest, fileVerity, image: erofs.backing, imageMount, layers, warnings };
+    const { fileVerity, imageMount, layers } = plan;
+    return { imageDigest, fileVerity, image: erofs.backing, imageMount, layers };
   } catch (error) {
     throw explainSysError(error, doing, { hint: hintOf(errnoOf(error)) });
   } finally {
@@ -100,7 +98,7 @@ export function mountImage(sys: Sys, image: Fd, job: MountJob): MountResult {
 export function checkImageDigest(
   sys: Sys,
   image: Fd,
-  wanted: { readonly algorithm: VerityAlgorithm; readonly digest: string },
+  wanted: WantedDigest,
   request: { readonly image: string; readonly verity: VerityMode },
   computeDigest: ComputeDigest,
 ): 'kernel-measured' | 'computed' {
@@ -213,13 +211,6 @@ function mountErofsFrom(
   userNamespace: Fd | undefined,
   cleanup: Cleanup,
 ): Layer {
-  if (plan.api === 'old') {
-    const path = temporaryDirectory(sys, cleanup);
-    const data = plan.noAcl ? 'noacl' : '';
-    inStep('mount EROFS', () => sys.mount(source, path, 'erofs', { readOnly: true, data }));
-    cleanup.add(() => sys.unmount(path, { detach: true }));
-    return { path };
-  }
   const options: FsConfig[] = [
     { kind: 'string', key: 'source', value: source },
     { kind: 'flag', key: 'ro' },

@@ -25,8 +25,6 @@ export interface MountRequest {
   readonly noexec?: boolean;
   readonly upperdir?: string | undefined;
   readonly workdir?: string | undefined;
-  /** Whether the mount takes the ids of a user namespace. */
-  readonly idmap: boolean;
   /** What the mount table shows as the source; at most 255 bytes. */
   readonly source: string;
 }
@@ -43,23 +41,20 @@ export type ObjectVerity = 'enabled' | 'absent' | 'unknown';
 export type FileVerity = 'required' | 'not supported by kernel' | 'objects have none' | 'off';
 
 export interface MountPlan {
-  readonly api: 'new' | 'old';
   /** Where the EROFS mount is while the overlay is made: nowhere, or in a private directory for a moment. */
   readonly imageMount: 'detached' | 'temporary directory';
   readonly layers: 'descriptors' | 'append' | 'string';
   readonly noAcl: boolean;
   readonly fileVerity: FileVerity;
   readonly request: MountRequest;
-  readonly warnings: readonly string[];
 }
 
-/** Decides how to mount, or throws why it cannot be done as asked. */
+/** Decides how to mount, or throws why this kernel cannot do it as asked. */
 export function planMount(
   kernel: MountCapabilities,
   request: MountRequest,
   facts: MountFacts,
 ): MountPlan {
-  checkRequest(request);
   checkKernel(kernel, request);
   const fileVerity = decideFileVerity(kernel, request, facts);
   const layers = kernel.descriptorLayers
@@ -68,17 +63,16 @@ export function planMount(
       ? 'append'
       : 'string';
   return {
-    api: kernel.newMountApi ? 'new' : 'old',
     imageMount: kernel.detachedLayers ? 'detached' : 'temporary directory',
     layers,
     noAcl: !facts.hasAcl,
     fileVerity,
     request,
-    warnings: warningsOf(kernel, fileVerity),
   };
 }
 
-function checkRequest(request: MountRequest): void {
+/** Refuses options of a person that contradict each other; the device's own requests come from its code. */
+export function checkMountOptions(request: MountRequest): void {
   const { image, target, basedirs, upperdir, workdir } = request;
   const refuse = (problem: string): never => {
     throw new ColdsealError(
@@ -105,9 +99,6 @@ function checkKernel(kernel: MountCapabilities, request: MountRequest): void {
   if (!kernel.erofs) throw missing('EROFS', 'enable CONFIG_EROFS_FS, or load the module erofs');
   if (!kernel.overlay) {
     throw missing('overlayfs', 'enable CONFIG_OVERLAY_FS, or load the module overlay');
-  }
-  if (request.idmap && !kernel.newMountApi) {
-    throw missing('id-mapped mounts', 'they need Linux 5.12, over EROFS 5.19');
   }
 }
 
@@ -148,10 +139,11 @@ function decideFileVerity(
   return all ? 'required' : 'objects have none';
 }
 
-function warningsOf(kernel: MountCapabilities, fileVerity: FileVerity): string[] {
-  if (fileVerity !== 'required' || !hasVerityRegression(kernel.kernelRelease)) return [];
+/** What a person should know about a mount on this kernel. */
+export function mountWarnings(kernelRelease: string, fileVerity: FileVerity): string[] {
+  if (fileVerity !== 'required' || !hasVerityRegression(kernelRelease)) return [];
   return [
-    `kernel ${kernel.kernelRelease} may refuse every file with "no fs-verity digest": ` +
+    `kernel ${kernelRelease} may refuse every file with "no fs-verity digest": ` +
       'Linux 7.0 has this regression (commit f77f281b6118)',
   ];
 }
@@ -161,8 +153,14 @@ export function hasVerityRegression(release: string): boolean {
   return /^7\.0(?:[.-]|$)/.test(release);
 }
 
+/** The fs-verity digest that an image must have, in lower-case hexadecimal. */
+export interface WantedDigest {
+  readonly algorithm: VerityAlgorithm;
+  readonly digest: string;
+}
+
 /** A digest given by a person: whole, and of a length that some algorithm has. Never "no digest". */
-export function parseImageDigest(text: string): { algorithm: VerityAlgorithm; digest: string } {
+export function parseImageDigest(text: string): WantedDigest {
   const bytes = fromHex(text);
   const algorithm = bytes === undefined ? undefined : verityAlgorithmOfDigestSize(bytes.length);
   if (algorithm === undefined) {

@@ -9,9 +9,11 @@ import {
 } from '../../runtime/mount-capabilities.ts';
 import { type MountJob, mountImage, overlayOptionString } from '../../runtime/mount-steps.ts';
 import {
+  checkMountOptions,
   hasVerityRegression,
   type MountFacts,
   type MountRequest,
+  mountWarnings,
   parseImageDigest,
   planMount,
 } from '../../runtime/mounts.ts';
@@ -29,7 +31,6 @@ const REQUEST: MountRequest = {
   basedirs: ['/objects'],
   verity: 'off',
   readOnly: true,
-  idmap: false,
   source: 'composefs',
 };
 const FACTS: MountFacts = { hasAcl: false, objectVerity: ['enabled'] };
@@ -53,14 +54,6 @@ const KERNELS = {
     overlayVerity: false,
     overlayContext: false,
   },
-  '5.1': {
-    newMountApi: false,
-    detachedLayers: false,
-    descriptorLayers: false,
-    appendLayers: false,
-    overlayVerity: false,
-    overlayContext: false,
-  },
 } as const satisfies Record<string, Partial<MountCapabilities>>;
 
 type KernelName = keyof typeof KERNELS;
@@ -70,19 +63,18 @@ const kernelOf = (name: KernelName): MountCapabilities => ({
   ...KERNELS[name],
 });
 
-const PLANS: readonly [KernelName, api: string, imageMount: string, layers: string][] = [
-  ['6.18', 'new', 'detached', 'descriptors'],
-  ['6.13', 'new', 'temporary directory', 'descriptors'],
-  ['6.8', 'new', 'temporary directory', 'append'],
-  ['6.6', 'new', 'temporary directory', 'string'],
-  ['5.15', 'new', 'temporary directory', 'string'],
-  ['5.1', 'old', 'temporary directory', 'string'],
+const PLANS: readonly [KernelName, imageMount: string, layers: string][] = [
+  ['6.18', 'detached', 'descriptors'],
+  ['6.13', 'temporary directory', 'descriptors'],
+  ['6.8', 'temporary directory', 'append'],
+  ['6.6', 'temporary directory', 'string'],
+  ['5.15', 'temporary directory', 'string'],
 ];
 
-for (const [name, api, imageMount, layers] of PLANS) {
-  test(`kernel ${name} mounts with the ${api} API, ${imageMount}, ${layers}`, () => {
+for (const [name, imageMount, layers] of PLANS) {
+  test(`kernel ${name} mounts with ${imageMount}, ${layers}`, () => {
     const plan = planMount(kernelOf(name), REQUEST, FACTS);
-    assert.equal([plan.api, plan.imageMount, plan.layers], [api, imageMount, layers]);
+    assert.equal([plan.imageMount, plan.layers], [imageMount, layers]);
   });
   test(`kernel ${name} is recognised by asking it`, () => {
     const sys = new FakeSys({ kernel: kernelOf(name) });
@@ -125,15 +117,26 @@ const REFUSED: readonly [string, Partial<MountRequest>, Partial<MountCapabilitie
   ['USAGE_MOUNT_OPTIONS', { upperdir: '', workdir: '/w' }, {}],
   ['HOST_KERNEL_FEATURE', {}, { erofs: false }],
   ['HOST_KERNEL_FEATURE', {}, { overlay: false }],
-  ['HOST_KERNEL_FEATURE', { idmap: true }, KERNELS['5.1']],
 ];
 
 test('requests that cannot be done are refused', () => {
   for (const [code, request, kernel] of REFUSED) {
-    const plan = (): unknown =>
-      planMount({ ...MODERN_KERNEL, ...kernel }, { ...REQUEST, ...request }, FACTS);
+    const plan = (): unknown => {
+      checkMountOptions({ ...REQUEST, ...request });
+      return planMount({ ...MODERN_KERNEL, ...kernel }, REQUEST, FACTS);
+    };
     assert.is(codeOf(plan), code, JSON.stringify([request, kernel]));
   }
+});
+
+test('a kernel without fsopen is older than EROFS, and is told so', () => {
+  const sys = new FakeSys({ kernel: { ...MODERN_KERNEL, newMountApi: false } });
+  const kernel = probeMountCapabilities(sys);
+  assert.equal([kernel.newMountApi, kernel.erofs, kernel.overlay], [false, false, false]);
+  assert.is(
+    codeOf(() => planMount(kernel, REQUEST, FACTS)),
+    'HOST_KERNEL_FEATURE',
+  );
 });
 
 test('a digest is whole or an error', () => {
@@ -168,9 +171,9 @@ test('Linux 7.0 is known to fail with verity', () => {
   ] as const) {
     assert.is(hasVerityRegression(release), expected, release);
   }
-  const kernel = { ...MODERN_KERNEL, kernelRelease: '7.0.1' };
-  assert.is(planMount(kernel, { ...REQUEST, verity: 'require' }, FACTS).warnings.length, 1);
-  assert.is(planMount(kernel, REQUEST, FACTS).warnings.length, 0);
+  assert.is(mountWarnings('7.0.1', 'required').length, 1);
+  assert.is(mountWarnings('7.0.1', 'off').length, 0);
+  assert.is(mountWarnings('7.1.0', 'required').length, 0);
 });
 
 test('the old option string escapes comma, colon and backslash', () => {
@@ -339,7 +342,11 @@ for (const [kernel, computed, verity, expected] of DIGESTS) {
       : kernel.verity;
   test(`kernel says ${shown}, reading says ${computed.slice(0, 2)}, verity=${verity}: ${expected}`, () => {
     const sys = fake({ measure: (path) => (path === OBJECT ? measured('00'.repeat(32)) : kernel) });
-    const job = { request: { ...REQUEST, verity }, digest: DIGEST, computeDigest: () => computed };
+    const job = {
+      request: { ...REQUEST, verity },
+      digest: parseImageDigest(DIGEST),
+      computeDigest: () => computed,
+    };
     let result = '';
     const code = codeOf(() => {
       result = (attempt(sys, job) as { imageDigest: string }).imageDigest;

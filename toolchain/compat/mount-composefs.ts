@@ -11,7 +11,12 @@ import { libc } from '../../runtime/engines/node/libc.ts';
 import { createNodeSys } from '../../runtime/engines/node/sys.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { mountImage } from '../../runtime/mount-steps.ts';
-import type { VerityMode } from '../../runtime/mounts.ts';
+import {
+  checkMountOptions,
+  type MountRequest,
+  parseImageDigest,
+  type VerityMode,
+} from '../../runtime/mounts.ts';
 import { errnoOf } from '../../runtime/sys-error.ts';
 import type { Fd, Sys } from '../../runtime/sys.ts';
 import type { Output } from '../cli/output.ts';
@@ -150,19 +155,20 @@ function mountWith(sys: Sys, image: string, target: string, options: HelperOptio
   const absolute = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : resolve(path);
   try {
+    const request: MountRequest = {
+      image,
+      target: resolve(target),
+      basedirs: options.basedirs.map((dir) => resolve(dir)),
+      verity,
+      readOnly: options.ro,
+      upperdir: absolute(options.upperdir),
+      workdir: absolute(options.workdir),
+      source: 'composefs',
+    };
+    checkMountOptions(request);
     mountImage(sys, fd, {
-      request: {
-        image,
-        target: resolve(target),
-        basedirs: options.basedirs.map((dir) => resolve(dir)),
-        verity,
-        readOnly: options.ro,
-        upperdir: absolute(options.upperdir),
-        workdir: absolute(options.workdir),
-        idmap: userNamespace !== undefined,
-        source: 'composefs',
-      },
-      digest: options.digest,
+      request,
+      digest: options.digest === undefined ? undefined : parseImageDigest(options.digest),
       userNamespace,
       computeDigest,
       skipObjectCheck: isRequired,

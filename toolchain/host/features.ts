@@ -32,7 +32,7 @@ export const FEATURES = {
   'new-mount-api': {
     title: 'new mount API (fsopen)',
     since: '5.2',
-    without: 'the image is mounted in a temporary directory with mount(2)',
+    without: 'images cannot be mounted',
   },
   erofs: {
     title: 'EROFS',

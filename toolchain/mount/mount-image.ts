@@ -7,7 +7,14 @@ import { resolve } from 'node:path';
 import { createNodeSys } from '../../runtime/engines/node/sys.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { mountImage, type MountResult } from '../../runtime/mount-steps.ts';
-import { parseImageDigest, type VerityMode } from '../../runtime/mounts.ts';
+import {
+  checkMountOptions,
+  type MountRequest,
+  mountWarnings,
+  parseImageDigest,
+  type VerityMode,
+  type WantedDigest,
+} from '../../runtime/mounts.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { type Fd, type Sys } from '../../runtime/sys.ts';
 import { showBytes } from '../image/byte-string.ts';
@@ -31,19 +38,20 @@ export interface MountReport extends MountResult {
   readonly dir: string;
   readonly basedirs: readonly string[];
   readonly readOnly: boolean;
+  readonly warnings: readonly string[];
 }
 
 /** Mounts an image file as asked; the source of the mount names the image. */
 export function mountImageFile(options: MountOptions, sys: Sys = createNodeSys()): MountReport {
   const readOnly = decideReadOnly(options);
   // Before anything is opened: a digest that is no digest never means "none".
-  if (options.digest !== undefined) parseImageDigest(options.digest);
+  const digest = options.digest === undefined ? undefined : parseImageDigest(options.digest);
   const image = openNamed(sys, options.image, 'image');
   try {
     const userNamespace =
       options.idmap === undefined ? undefined : openNamed(sys, options.idmap, 'user namespace');
     try {
-      return mountOpen(sys, options, image, userNamespace, readOnly);
+      return mountOpen(sys, options, image, { digest, userNamespace, readOnly });
     } finally {
       if (userNamespace !== undefined) sys.close(userNamespace);
     }
@@ -56,9 +64,9 @@ function mountOpen(
   sys: Sys,
   options: MountOptions,
   image: Fd,
-  userNamespace: Fd | undefined,
-  readOnly: boolean,
+  wanted: { digest: WantedDigest | undefined; userNamespace: Fd | undefined; readOnly: boolean },
 ): MountReport {
+  const { digest, userNamespace, readOnly } = wanted;
   const stat = sys.stat(image);
   if (stat.kind !== 'file') {
     throw new ColdsealError(
@@ -69,23 +77,20 @@ function mountOpen(
   const basedirs = options.basedir.map((dir) => (dir === '' ? '' : resolve(dir)));
   const absolute = (path: string | undefined): string | undefined =>
     path === undefined || path === '' ? path : resolve(path);
-  const result = mountImage(sys, image, {
-    request: {
-      image: options.image,
-      target: resolve(options.dir),
-      basedirs,
-      verity: options.verity,
-      readOnly,
-      upperdir: absolute(options.upperdir),
-      workdir: absolute(options.workdir),
-      idmap: userNamespace !== undefined,
-      source: mountSource(resolve(options.image), stat),
-    },
-    digest: options.digest,
-    userNamespace,
-    computeDigest,
-  });
-  return { ...result, dir: options.dir, basedirs, readOnly };
+  const request: MountRequest = {
+    image: options.image,
+    target: resolve(options.dir),
+    basedirs,
+    verity: options.verity,
+    readOnly,
+    upperdir: absolute(options.upperdir),
+    workdir: absolute(options.workdir),
+    source: mountSource(resolve(options.image), stat),
+  };
+  checkMountOptions(request);
+  const result = mountImage(sys, image, { request, digest, userNamespace, computeDigest });
+  const warnings = mountWarnings(sys.kernelRelease(), result.fileVerity);
+  return { ...result, dir: options.dir, basedirs, readOnly, warnings };
 }
 
 function decideReadOnly(options: MountOptions): boolean {
