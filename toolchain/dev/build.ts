@@ -36,9 +36,8 @@ const VERSION = (
 ).version;
 const DEFINE = { COLDSEAL_VERSION: JSON.stringify(VERSION) };
 
-/** The device bundle is unpacked and parsed within the boot budget. */
-// While part 2 is put together; the limit is 64 KiB again before it is done.
-const RUNTIME_SIZE_MAX = 96 * 1024;
+/** The device bundle is unpacked and parsed within the boot budget (docs/decisions/0032). */
+const RUNTIME_SIZE_MAX = 64 * 1024;
 /** The files read before `coldseal --help` can print: they decide its start time. */
 const CLI_START_SIZE_MAX = 512 * 1024;
 
