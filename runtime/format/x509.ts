@@ -256,7 +256,7 @@ function readKey(spki: Uint8Array): { keyKind: KeyKind; keyBits: number } {
   const rsa = readRsaSpki(spki);
   if (rsa === undefined || !isAcceptableRsaKey(rsa)) {
     const found =
-      rsa === undefined ? 'another kind' : `RSA-${rsa.bits} with exponent ${rsa.exponent}`;
+      rsa === undefined ? 'another kind' : `RSA-${rsa.bits} with exponent 0x${toHex(rsa.exponent)}`;
     throw certificateError(
       'VERIFY_CERT_KEY',
       `its key is ${found}, expected RSA of ${RSA_BITS_MIN} to ${RSA_BITS_MAX} bits ` +

@@ -245,7 +245,10 @@ test('without containers a report goes at once', () => {
 test('a report without its port, or without a record file, still ends the machine', () => {
   const missing = run({}, { report });
   assert.is(missing.code, 'power-off');
-  assert.match(missing.device.log[0]!, /HOST_REPORT_PORT: .*: no virtio-serial port is named coldseal\.report/);
+  assert.match(
+    missing.device.log[0]!,
+    /HOST_REPORT_PORT: .*: no virtio-serial port is named coldseal\.report/,
+  );
   const unread = run({}, { report }, (device) => {
     device.ports = PORTS;
     device.files.set(RUN_RECORD, '{"kind":"something else"}');

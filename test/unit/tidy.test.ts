@@ -111,7 +111,7 @@ function codesIn(where: readonly SourceFile[]): Map<string, string> {
     if (path.endsWith('/reasons.ts')) continue;
     for (const [, code] of withoutComments(text).matchAll(CODE)) {
       const isKernelOption = KERNEL_OPTIONS.test(path) && code!.startsWith('CONFIG_');
-      if (!isKernelOption || code! in TOOLCHAIN_REASONS) found.set(code!, path);
+      if (!isKernelOption || Object.hasOwn(TOOLCHAIN_REASONS, code!)) found.set(code!, path);
     }
   }
   return found;

@@ -181,9 +181,9 @@ function valueText(node: SchemaNode): string {
 function listText(values: readonly unknown[]): string {
   return values
     .map((value) =>
-      typeof value === 'object'
-        ? JSON.stringify(value).replaceAll('"', '').replaceAll(/[:,]/g, '$& ')
-        : String(value),
+      typeof value === 'string'
+        ? value
+        : JSON.stringify(value).replaceAll('"', '').replaceAll(/[:,]/g, '$& '),
     )
     .join(', ');
 }

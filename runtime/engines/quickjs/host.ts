@@ -61,7 +61,8 @@ export interface Host {
   ) => void;
   readonly fsmount: (context: Fd, attributes: number) => Fd;
   readonly moveMount: (mount: Fd, target: string) => void;
-  readonly mountSetattr: (mount: Fd, attributes: number, userNamespace: Fd | 0) => void;
+  /** `userNamespace` 0: none. */
+  readonly mountSetattr: (mount: Fd, attributes: number, userNamespace: Fd) => void;
   readonly chroot: (path: string) => void;
   readonly chdir: (path: string) => void;
   readonly loadModule: (file: Fd, parameters: string) => void;
@@ -73,7 +74,8 @@ export interface Host {
   readonly spawn: (
     argv: readonly string[],
     env: readonly string[],
-    output: Fd | -1,
+    /** -1: that of this process. */
+    output: Fd,
     cwd: string | null,
   ) => number;
   readonly exec: (argv: readonly string[], env: readonly string[]) => never;
