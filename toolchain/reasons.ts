@@ -64,6 +64,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_GPT: 'the partition table of a disk is damaged, or the file is no disk image',
   FORMAT_INPUT_SIZE: 'an input file is too large to be what it should be',
   FORMAT_KERNEL_CONFIG: 'a file is not the configuration of a kernel',
+  FORMAT_KERNEL_PAYLOAD: 'the compressed kernel inside a kernel image cannot be taken out',
+  FORMAT_MODULE_SIGNATURE: 'the signature at the end of a kernel module is damaged',
   FORMAT_RELEASE_JSON: "release.json is not a release's record",
   FORMAT_TREE_FILE_SIZE: 'a file is larger than an image can describe',
   HOST_BOARD_OUTPUT: 'a virtual board wrote more to its console or report port than any boot does',

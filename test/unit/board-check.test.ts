@@ -51,6 +51,20 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
     'kernel.command_line turns off a protection',
   ],
   [
+    'a kernel without some of its parts in production',
+    (board) => ({
+      production: true,
+      ...kernel({ command_line: 'quiet panic=1 initcall_blacklist=a' })(board),
+    }),
+    'kernel.command_line leaves parts of the kernel out',
+  ],
+  [
+    'modules that root can replace in production',
+    () => ({ production: true }),
+    'kernel.module_signatures is strip: only the boot chain vouches for the modules, the kernel is tainted (E), and it ' +
+      'cannot run with module.sig_enforce or lockdown, and root can load',
+  ],
+  [
     'unchecked files',
     ({ verity }) => ({ verity: { ...verity, mode: 'if-supported' } }),
     'verity.mode is if-supported',
@@ -100,8 +114,8 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
   ],
 ];
 
-function noKernel({ kernel: { min_version, source, load, command_line } }: Board): Partial<Board> {
-  return { kernel: { min_version, source, load, command_line } };
+function noKernel({ kernel: { package: _, ...kernelWithout } }: Board): Partial<Board> {
+  return { kernel: kernelWithout };
 }
 
 function kernel(settings: Partial<Board['kernel']>): Change {
@@ -128,7 +142,7 @@ for (const [name, change, warning] of WARNINGS) {
 test('the shipped virtual ARM board is warned about what it is: a development board', () => {
   assert.equal(
     checkPolicy(BASE).map(({ path }) => path),
-    ['rollback.backend', 'on_failure'],
+    ['kernel.module_signatures', 'rollback.backend', 'on_failure'],
   );
 });
 

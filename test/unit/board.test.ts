@@ -211,6 +211,11 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
     'virtual.cpu is "max,sve=off", expected a processor of QEMU',
   ],
   [
+    'a kernel that does not unpack itself',
+    (text) => `${text}virtual: { machine: virt, cpu: max, memory_mb: 512, unpack_kernel: true }\n`,
+    'virtual.unpack_kernel is true, expected false for aarch64',
+  ],
+  [
     'three slots',
     (text) => `${text}slots: { count: 3 }\n`,
     'slots.count is 3, expected one of 1, 2',

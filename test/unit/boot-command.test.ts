@@ -170,14 +170,14 @@ test('the board gets the boot partition, and a copy of the disk', async () => {
   assert.is((await run(release())).code, 0);
   assert.ok(readFileSync(join(release(), 'disk.img')).equals(before));
   const given = readFileSync(join(dir.path, 'arguments'), 'utf8');
-  assert.match(given, /-append console=ttyS0 quiet coldseal\.report=coldseal\.report -drive/);
-  assert.match(given, /-M q35 .*-m 1024/);
+  assert.match(given, /-append console=ttyS0 quiet idle=poll coldseal\.report=coldseal\.report -drive/);
+  assert.match(given, /-M q35,hpet=off .*-m 1024/);
   assert.equal(readdirSync(join(cache, 'coldseal')), []);
   await makeRelease({ commandLine: 'quiet' });
   assert.is((await run(release())).code, 0);
   assert.match(
     readFileSync(join(dir.path, 'arguments'), 'utf8'),
-    /-append console=ttyS0 quiet coldseal/,
+    /-append console=ttyS0 quiet idle=poll coldseal/,
   );
 });
 

@@ -274,6 +274,8 @@ function bootOf(record: BootRecord, console = ''): VirtualBoot {
       icount: 'shift=0',
       storage: 'io_uring',
       commandLine: 'console=ttyAMA0',
+      isKernelUnpacked: false,
+      idle: 'poll',
     },
     inputs: { kernel: '0', initramfs: '1', commandLine: '2', disk: '3' },
     wallMs: 2000,

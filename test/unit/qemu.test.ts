@@ -9,7 +9,12 @@ import {
   emulatorVersion,
   REPORT_BYTES_MAX,
 } from '../../toolchain/board/boot-machine.ts';
-import { hardwareOf, qemuArguments, type VirtualMachine } from '../../toolchain/board/qemu.ts';
+import {
+  hardwareOf,
+  idlePolling,
+  qemuArguments,
+  type VirtualMachine,
+} from '../../toolchain/board/qemu.ts';
 import { expectCodeAsync } from '../support/expect-code.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
@@ -54,7 +59,7 @@ test('QEMU emulates by instruction count, on one processor, without KVM, network
   assert.match(line({ date: '2027-02-03' }), /-rtc base=2027-02-03,clock=vm/);
   assert.not.match(line(), /kvm|-nic|-netdev/);
   for (const [given, expected] of [
-    [{}, '-M q35 -cpu max'],
+    [{}, '-M q35,hpet=off -cpu max'],
     [{ architecture: 'aarch64' }, '-M virt,dtb-randomness=off -cpu cortex-a53'],
     [{ machine: 'microvm', cpu: 'qemu64' }, '-M microvm,pcie=on,rtc=on -cpu qemu64'],
     [{ memoryMiB: 256 }, '-m 256'],
@@ -67,6 +72,7 @@ test('QEMU emulates by instruction count, on one processor, without KVM, network
     assert.ok(line(given).includes(expected), `${line(given)}: ${expected}`);
   }
   assert.not.match(line({ isInteractive: true }), /icount/);
+  assert.equal((['aarch64', 'x86_64'] as const).map(idlePolling), ['nohlt', 'idle=poll']);
   assert.equal(hardwareOf(MACHINE), { machine: 'q35', cpu: 'max', memoryMiB: 1024 });
 });
 

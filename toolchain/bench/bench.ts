@@ -1,4 +1,5 @@
 /** Runs the chosen cases one after the other; a case that fails is a result, and the next one still runs. */
+import { bootCase } from './case-boot.ts';
 import { machineCase, readCase, verifyCase } from './cases-read.ts';
 import { dumpCase, growthCase, startCase, storeCase, treeCase } from './cases-build.ts';
 import type { BenchCase, BenchContext } from './context.ts';
@@ -15,6 +16,7 @@ export const CASES: readonly BenchCase[] = [
   verifyCase,
   treeCase,
   growthCase,
+  bootCase,
 ];
 
 export interface MeasuredCase extends CaseResult {

@@ -10,6 +10,8 @@ export const LIMITS = {
   startMs: 80,
   dumpMs: 350,
   treeMs: 4000,
+  /** Board time from reset to the first output of the last early container. */
+  bootMs: 2000,
   peakBytes: 256e6,
   /** Cost of a further entry in the largest dumps, over the same in the smaller ones. A square law would give 3.25. */
   growth: 1.5,

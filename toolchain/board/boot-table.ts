@@ -50,8 +50,9 @@ function headline({ record, board, emulator }: VirtualBoot): string {
   const release = record.release;
   const what = release === null ? 'no release' : `${record.product} ${release.version}`;
   const how = record.outcome === 'booted' ? `slot ${record.slot ?? '?'}` : record.outcome;
-  const { name, version, machine, cpu } = emulator;
-  return `${what} on ${board} (${name} ${version}, ${machine}, ${cpu}): ${how}`;
+  const { name, version, machine, cpu, isKernelUnpacked } = emulator;
+  const kernel = isKernelUnpacked ? ', kernel unpacked beforehand' : '';
+  return `${what} on ${board} (${name} ${version}, ${machine}, ${cpu}${kernel}): ${how}`;
 }
 
 function attemptLines({ attempts }: BootRecord): string[] {

@@ -10,7 +10,7 @@ import type { KernelConfig } from './kernel-config.ts';
 import { KERNEL_NEEDS } from './kernel-needs.ts';
 import type { KernelRule } from './kernel-rule.ts';
 import { KERNEL_SAFETY } from './kernel-safety.ts';
-import { KERNEL_TIME, MODULE_COST } from './kernel-time.ts';
+import { KERNEL_TIME, moduleCost } from './kernel-time.ts';
 import { BROKEN_OVERLAY_VERITY, isOlder } from './kernel-version.ts';
 
 export type RuleClass = 'function' | 'safety' | 'time';
@@ -103,7 +103,7 @@ function checkModules(board: Board, { options }: KernelConfig): KernelFinding[] 
     if (is === 'y') return [];
     const common = { option: `CONFIG_${option}`, is, set: `CONFIG_${option}=y` };
     if (is === 'm') {
-      const why = `${name} is a module: ${MODULE_COST}`;
+      const why = `${name} is a module: ${moduleCost(board)}`;
       return [{ ...common, class: 'time', severity: 'warning', why, source: 'docs/boot-time.md' }];
     }
     const why = `kernel.load lists ${name}, and this kernel has no such module`;

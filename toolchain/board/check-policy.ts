@@ -26,6 +26,7 @@ type Warn = (path: string, message: string) => void;
 
 const CHECKS: readonly ((board: Board, warn: Warn, files: readonly ReadFile[]) => void)[] = [
   checkKernelSettings,
+  checkModuleSignatures,
   checkCommandLine,
   checkVerity,
   checkRollback,
@@ -64,6 +65,17 @@ function checkKernelSettings({ kernel, verity, engine }: Board, warn: Warn): voi
   }
 }
 
+/** What a board gives up with the signatures of its modules. */
+function checkModuleSignatures({ kernel, production }: Board, warn: Warn): void {
+  if (kernel.module_signatures === 'keep') return;
+  const and = production ? ', and root can load any module into it' : '';
+  warn(
+    'kernel.module_signatures',
+    'is strip: only the boot chain vouches for the modules, the kernel is tainted (E), and it cannot ' +
+      `run with module.sig_enforce or lockdown${and}; Secure Boot may turn lockdown on by itself`,
+  );
+}
+
 function checkCommandLine({ kernel, production }: Board, warn: Warn): void {
   if (kernel.package === undefined && kernel.image === undefined) return;
   const words = kernel.command_line.split(' ');
@@ -82,6 +94,9 @@ function checkCommandLine({ kernel, production }: Board, warn: Warn): void {
   }
   if (production && has(/^(?:module\.sig_enforce=0|lockdown=none|nokaslr|mitigations=off)$/)) {
     warn('kernel.command_line', 'turns off a protection on a production board');
+  }
+  if (production && has(/^initcall_blacklist=/)) {
+    warn('kernel.command_line', 'leaves parts of the kernel out: see that none is a protection');
   }
 }
 

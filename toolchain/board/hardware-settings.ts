@@ -42,5 +42,12 @@ export const virtual = z
     machine: z.enum(['virt', 'q35', 'microvm']).describe('machine of QEMU'),
     cpu: z.string().regex(QEMU_NAME, 'expected a processor of QEMU').describe('processor of QEMU'),
     memory_mb: z.int().min(64).max(65_536).describe('memory in MiB'),
+    unpack_kernel: z
+      .boolean()
+      .default(false)
+      .describe(
+        'the kernel of an x86 image is unpacked beforehand, as by a bootloader that could do it in no time; ' +
+          'otherwise it unpacks itself, as it does from UEFI',
+      ),
   })
   .describe('how QEMU plays the board; `coldseal boot` needs it');

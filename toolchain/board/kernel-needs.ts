@@ -1,5 +1,6 @@
 /** Kernel options without which the runtime, the images or the containers do not work. */
-import { hasStorage, hasWord, type KernelRule } from './kernel-rule.ts';
+import { hasStorage, hasWord, keepsSignatures, type KernelRule } from './kernel-rule.ts';
+import { ENFORCING_OPTIONS } from './module-rules.ts';
 
 const FS_VERITY_RST = 'Documentation/filesystems/fsverity.rst';
 const CRUN = 'what crun asks of the kernel';
@@ -284,6 +285,15 @@ export const KERNEL_NEEDS: readonly KernelRule[] = [
     why: 'containers with a terminal need it',
     source: CRUN,
   },
+
+  // Modules whose signatures were cut off.
+  ...ENFORCING_OPTIONS.map((option): KernelRule => ({
+    option,
+    wanted: 'off',
+    why: 'kernel.module_signatures is strip, and the kernel would load none of the modules',
+    source: 'kernel/module/signing.c',
+    when: (board) => board.kernel.load.length > 0 && !keepsSignatures(board),
+  })),
 
   // What people see.
   {

@@ -33,6 +33,9 @@ export const hasWord =
   (board: Board): boolean =>
     board.kernel.command_line.split(' ').some((word) => pattern.test(word));
 
+/** Whether the kernel can be asked to enforce the signatures of modules. */
+export const keepsSignatures = (board: Board): boolean => board.kernel.module_signatures === 'keep';
+
 /** Whether a kind of storage is among the board's. */
 export const hasStorage =
   (pattern: RegExp) =>

@@ -4,7 +4,7 @@
  * The runtime verifies what starts; these decide whether root, or a flaw in a program, can change the kernel afterwards.
  * The KSPP's list is longer: here is what touches the promise that only signed code runs.
  */
-import { hasWord, isArch, isProduction, type KernelRule } from './kernel-rule.ts';
+import { hasWord, isArch, isProduction, keepsSignatures, type KernelRule } from './kernel-rule.ts';
 
 const KSPP = 'kspp.github.io/Recommended_Settings';
 
@@ -16,7 +16,7 @@ export const KERNEL_SAFETY: readonly KernelRule[] = [
     wanted: 'on',
     why: 'root can load a module that nobody signed, unless the command line says module.sig_enforce=1',
     source: KSPP,
-    when: (board) => !hasWord(/^module\.sig_enforce=1$/)(board),
+    when: (board) => keepsSignatures(board) && !hasWord(/^module\.sig_enforce=1$/)(board),
   },
   {
     option: 'KEXEC',
@@ -50,7 +50,7 @@ export const KERNEL_SAFETY: readonly KernelRule[] = [
     wanted: 'on',
     why: 'lockdown is off unless the command line says lockdown=integrity',
     source: 'kernel_lockdown(7)',
-    when: (board) => !hasWord(/^lockdown=/)(board),
+    when: (board) => keepsSignatures(board) && !hasWord(/^lockdown=/)(board),
   },
   {
     option: 'BPF_UNPRIV_DEFAULT_OFF',

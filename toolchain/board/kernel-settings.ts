@@ -44,6 +44,13 @@ export const kernel = z.strictObject({
     .describe(
       'modules the runtime loads, in order; what they depend on is found, what is built in left out',
     ),
+  module_signatures: z
+    .enum(['keep', 'strip'])
+    .default('keep')
+    .describe(
+      'strip cuts the signature off each module: the boot chain checks the initramfs as a whole, and a check by the ' +
+        'kernel takes 20 to 100 ms; the kernel then counts as tainted, and must not enforce signatures',
+    ),
   command_line: z
     .string()
     .max(COMMAND_LINE_MAX)

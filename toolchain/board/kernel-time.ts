@@ -1,11 +1,15 @@
 /** Kernel options that cost time on the way to the containers, or make every read slower. */
-import { isArch, type KernelRule } from './kernel-rule.ts';
+import type { Board } from './board-shape.ts';
+import { hasWord, isArch, keepsSignatures, type KernelRule } from './kernel-rule.ts';
 
 const KCONFIG_DEBUG = 'lib/Kconfig.debug';
 
 /** What a module costs; the measurements are in docs/boot-time.md. */
-export const MODULE_COST =
-  'each module costs 0.1 to 0.2 s on a virtual board: it is read, its signature checked, and linked';
+export function moduleCost(board: Board): string {
+  return keepsSignatures(board)
+    ? 'each module costs 20 to 120 ms on a virtual board, mostly for its signature (kernel.module_signatures)'
+    : 'each module costs 1 to 50 ms on a virtual board';
+}
 
 /** The least memory with which setting up the map of pages is felt. */
 const LARGE_MEMORY_MB = 4096;
@@ -60,10 +64,11 @@ export const KERNEL_TIME: readonly KernelRule[] = [
   {
     option: 'CRYPTO_MANAGER_DISABLE_TESTS',
     wanted: 'on',
-    why: 'each cipher is tested when it is registered',
+    why: 'each cipher is tested when it is registered, unless the command line says cryptomgr.notests',
     source: 'crypto/Kconfig',
     // The option was turned round later; a kernel with the new one does not have this one.
     or: ['CRYPTO_LIB_SHA512'],
+    when: (board) => !hasWord(/^cryptomgr\.notests$/)(board),
   },
   selfTest('CRYPTO_SELFTESTS', 'each cipher when it is registered', 'crypto/Kconfig'),
   selfTest('FTRACE_STARTUP_TEST', 'every tracer', 'kernel/trace/Kconfig'),

@@ -8,6 +8,7 @@ import { parseCommandLine } from '../../runtime/command-line.ts';
 import type { Board } from './board-shape.ts';
 import { failureAction } from './boot-settings.ts';
 import { MACHINE_ARCH } from './hardware-settings.ts';
+import { enforcingWord } from './module-rules.ts';
 import { isOlder, SINCE } from './kernel-version.ts';
 
 /** Says what is wrong at a path; the text continues a sentence that begins with the path. */
@@ -26,6 +27,7 @@ const BOARD_RULES: readonly Rule[] = [
   { reads: ['epochs'], check: epochDomains },
   { reads: ['kernel', 'arch'], check: kernelOrigin },
   { reads: ['kernel'], check: moduleNames },
+  { reads: ['kernel'], check: moduleSignatures },
   { reads: ['kernel', 'production', 'slots'], check: commandLine },
   { reads: ['on_failure', 'production'], check: failureSteps },
   { reads: ['virtual', 'arch'], check: virtualMachine },
@@ -95,6 +97,15 @@ function moduleNames({ kernel }: Board, tell: Tell): void {
   });
 }
 
+/** A kernel that was told to enforce signatures loads nothing without one. */
+function moduleSignatures({ kernel }: Board, tell: Tell): void {
+  if (kernel.module_signatures === 'keep') return;
+  const word = enforcingWord(kernel.command_line);
+  if (word === undefined) return;
+  const message = `is strip, and ${word} on the command line refuses unsigned modules, expected keep`;
+  tell(['kernel', 'module_signatures'], message);
+}
+
 /** What on a kernel's command line would take the boot away from the runtime, or make it refuse the line. */
 function commandLine({ kernel, production, slots }: Board, tell: Tell): void {
   const at = ['kernel', 'command_line'];
@@ -129,6 +140,12 @@ function failureSteps({ on_failure: steps, production }: Board, tell: Tell): voi
 }
 
 function virtualMachine({ virtual, arch }: Board, tell: Tell): void {
+  if (virtual?.unpack_kernel === true && arch !== 'x86_64') {
+    tell(
+      ['virtual', 'unpack_kernel'],
+      `is true, expected false for ${arch}: no kernel unpacks itself there`,
+    );
+  }
   if (virtual === undefined || MACHINE_ARCH[virtual.machine] === arch) return;
   const fitting = Object.entries(MACHINE_ARCH).flatMap(([name, of]) => (of === arch ? [name] : []));
   tell(

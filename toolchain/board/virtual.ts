@@ -5,6 +5,7 @@
  * virtual board is never a verdict about a real one. It is `virtual` evidence while the clock counts instructions
  * and runs agree, and `virtual-wallclock` when this machine's time has shown through.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
@@ -25,12 +26,14 @@ import {
   type ModelledStorage,
   modelStorage,
 } from './boot-times.ts';
+import { unpackKernel } from '../disk/unpack-kernel.ts';
 import {
   consoleOf,
   type DiskBackend,
   emulatorOf,
   hardwareOf,
   ICOUNT,
+  idlePolling,
   type VirtualMachine,
 } from './qemu.ts';
 
@@ -49,6 +52,10 @@ export interface Emulator {
   readonly storage: DiskBackend;
   /** The kernel's, with what the virtual board adds. */
   readonly commandLine: string;
+  /** Whether the kernel was unpacked before QEMU got it. */
+  readonly isKernelUnpacked: boolean;
+  /** What the kernel does while it waits: poll for repeatable waits, sleep for short ones of this machine. */
+  readonly idle: 'poll' | 'sleep';
 }
 
 /** One boot: a line of boot-records.jsonl, its console aside. */
@@ -84,6 +91,8 @@ export interface BootReleaseOptions extends BootInputOptions {
   readonly onRun?: ((run: number) => void) | undefined;
   /** Wall time of one run. */
   readonly timeoutMs?: number | undefined;
+  /** Default: poll, which repeats best. A boot that is to wait for seconds is over much sooner with sleep. */
+  readonly idle?: Emulator['idle'] | undefined;
 }
 
 /** Boots a release as often as asked. Throws HOST_BOARD_SILENT, FORMAT_BOOT_REPORT and what booting throws. */
@@ -92,10 +101,11 @@ export async function bootRelease(
   options: BootReleaseOptions,
 ): Promise<readonly VirtualBoot[]> {
   using inputs = readBootInputs(dir, options);
+  const kernel = await kernelOf(inputs, options.signal);
   const boots: VirtualBoot[] = [];
   for (let run = 1; run <= (options.runs ?? 1); run++) {
     options.onRun?.(run);
-    boots.push(await bootOnce(inputs, run, options));
+    boots.push(await bootOnce({ ...inputs, kernel }, run, options));
   }
   const agreement = agreementOf(boots.map(({ times }) => times));
   if (agreement === undefined) return boots;
@@ -107,8 +117,18 @@ export async function bootRelease(
 export async function bootShell(dir: string, options: BootReleaseOptions): Promise<number> {
   using inputs = readBootInputs(dir, options);
   using disk = inputs.copyDisk('shell.img');
-  const machine = machineOf(inputs, disk.path, withConsole(inputs));
+  const kernel = await kernelOf(inputs, options.signal);
+  const machine = machineOf({ ...inputs, kernel }, disk.path, withConsole(inputs));
   return await bootInteractively(machine, options.signal);
+}
+
+/** The kernel as it is on the disk, or what is packed in it where the board file asks for that. */
+async function kernelOf(inputs: BootInputs, signal: AbortSignal | undefined): Promise<string> {
+  const { virtual, kernel, workDir } = inputs;
+  if (!virtual.unpack_kernel) return kernel;
+  const path = join(workDir, 'vmlinux');
+  writeFileSync(path, await unpackKernel(readFileSync(kernel), workDir, signal));
+  return path;
 }
 
 async function bootOnce(
@@ -116,7 +136,12 @@ async function bootOnce(
   run: number,
   options: BootReleaseOptions,
 ): Promise<VirtualBoot> {
-  const commandLine = `${withConsole(inputs)} coldseal.report=${REPORT_PORT}`.trim();
+  const { idle = 'poll' } = options;
+  const commandLine = [
+    withConsole(inputs),
+    ...(idle === 'poll' ? [idlePolling(inputs.board.arch)] : []),
+    `coldseal.report=${REPORT_PORT}`,
+  ].join(' ');
   const reportPath = join(inputs.workDir, `report-${run}`);
   using disk = inputs.copyDisk(`disk-${run}.img`);
   const machine: VirtualMachine = {
@@ -146,6 +171,8 @@ async function bootOnce(
       icount: ICOUNT,
       storage: backend,
       commandLine,
+      isKernelUnpacked: inputs.virtual.unpack_kernel,
+      idle,
     },
     inputs: digests,
     wallMs: Math.round(ms),

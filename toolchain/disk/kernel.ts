@@ -13,6 +13,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { isOlder } from '../board/kernel-version.ts';
+import { ENFORCING_OPTIONS } from '../board/module-rules.ts';
 import type { Board } from '../board/schema.ts';
 import type { ConfigFile } from '../config/config-file.ts';
 import type { ConfigProblem } from '../config/explain-issue.ts';
@@ -26,6 +27,7 @@ import {
   loadKernelModules,
   moduleName,
 } from './kernel-modules.ts';
+import { stripModuleSignature } from './module-signature.ts';
 
 /** Where a kernel is from, as release.json says it. */
 export type KernelOrigin =
@@ -72,6 +74,7 @@ export async function readBoardKernel(
   board.refuse([
     ...imageProblems(board.value, found, facts),
     ...moduleProblems(kernel.load, found),
+    ...signatureProblems(board.value, found),
     ...compressionProblems(board.value, found),
   ]);
   const release = found.release ?? facts!.release!;
@@ -81,11 +84,19 @@ export async function readBoardKernel(
     image,
     sha256: createHash('sha256').update(image).digest('hex'),
     dtb: kernel.dtb === undefined ? undefined : readInput(besideBoard(board, kernel.dtb)),
-    modules:
-      found.modules === undefined
-        ? []
-        : await loadKernelModules({ release, modules: found.modules }, kernel.load, options.signal),
+    modules: await readModules(kernel, { release, modules: found.modules }, options.signal),
   };
+}
+
+async function readModules(
+  { load, module_signatures: signatures }: Board['kernel'],
+  { release, modules }: { readonly release: string; readonly modules: string | undefined },
+  signal: AbortSignal | undefined,
+): Promise<KernelModule[]> {
+  if (modules === undefined) return [];
+  const loaded = await loadKernelModules({ release, modules }, load, signal);
+  if (signatures === 'keep') return loaded;
+  return loaded.map(({ name, bytes }) => ({ name, bytes: stripModuleSignature(name, bytes) }));
 }
 
 // --- finding it ----------------------------------------------------------------------------------------
@@ -239,6 +250,18 @@ function moduleProblems(load: readonly string[], found: FoundKernel): ConfigProb
     const message = `is ${given}, which kernel ${found.release} does not have${hint}`;
     return [{ path: ['kernel', 'load', index], message }];
   });
+}
+
+/** A kernel that enforces signatures would stop at the first module, without a store to boot from: refused. */
+export function signatureProblems({ kernel }: Board, found: FoundKernel): ConfigProblem[] {
+  if (kernel.module_signatures === 'keep' || found.config === undefined) return [];
+  const config = readConfig(found.config);
+  const option = ENFORCING_OPTIONS.find((each) => config.includes(`\nCONFIG_${each}=y\n`));
+  if (option === undefined) return [];
+  const message =
+    `is strip, and kernel ${found.release} has CONFIG_${option}=y and loads signed modules only, ` +
+    'expected keep';
+  return [{ path: ['kernel', 'module_signatures'], message }];
 }
 
 const RD_OPTION = { lz4: 'CONFIG_RD_LZ4', zstd: 'CONFIG_RD_ZSTD' } as const;

@@ -118,6 +118,7 @@ export function bootOf({ files, slots, disk }: BuiltBoot): object {
     arch: board.value.arch,
     kernel: { release: kernel.release, ...kernel.origin },
     modules: policy.modules,
+    moduleSignatures: board.value.kernel.module_signatures,
     commandLine: board.value.kernel.command_line,
     files: Object.fromEntries(
       files.files.map(({ part, name, bytes, sha256 }) => [
