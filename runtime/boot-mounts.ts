@@ -19,12 +19,12 @@ import {
 import type { Engine } from './engine.ts';
 import type { BootedImage } from './format/boot-record.ts';
 import { toHex } from './format/bytes.ts';
-import { ColdsealError, type ErrorCode } from './format/errors.ts';
+import type { ErrorCode } from './format/errors.ts';
 import { type ImageEntry, MOUNT, MOUNT_FLAG } from './format/manifest-image.ts';
 import type { MountCapabilities } from './mount-capabilities.ts';
 import { type Cleanup, mountImage } from './mount-steps.ts';
 import type { VerityMode } from './mounts.ts';
-import { errnoOf, explainSysError } from './sys-error.ts';
+import { errnoOf, explainSysError, stepError } from './sys-error.ts';
 import type { DeviceSys, Fd } from './sys.ts';
 import { checkImage } from './verify.ts';
 
@@ -54,9 +54,7 @@ export function inStep<T>(code: ErrorCode, doing: string, action: () => T): T {
   try {
     return action();
   } catch (cause) {
-    const errno = errnoOf(cause);
-    if (errno === undefined) throw cause;
-    throw new ColdsealError(code, `Cannot ${doing}: ${errno}`, { cause });
+    throw stepError(code, `Cannot ${doing}`, cause);
   }
 }
 

@@ -13,7 +13,7 @@ import { toByteString } from './format/bytes.ts';
 import { concatBytes } from './format/concat.ts';
 import type { DevicePolicy } from './format/device-policy.ts';
 import { ColdsealError } from './format/errors.ts';
-import { errnoOf, explainSysError } from './sys-error.ts';
+import { errnoOf, explainSysError, stepError } from './sys-error.ts';
 import type { DeviceSys, Fd } from './sys.ts';
 
 /** The read end of what a container prints, and what came out of it so far. */
@@ -119,12 +119,9 @@ function launch(sys: DeviceSys, name: string, program: string): Job {
     }
   } catch (error) {
     const doing = `Cannot start container ${name} with ${program}`;
-    const explained =
-      errnoOf(error) === undefined
-        ? error
-        : new ColdsealError('HOST_CONTAINER_ENGINE', `${doing}: ${errnoOf(error)}`);
-    if (!(explained instanceof ColdsealError)) throw error;
-    job.reason = { code: explained.code, message: explained.message };
+    const { code, message } =
+      error instanceof ColdsealError ? error : stepError('HOST_CONTAINER_ENGINE', doing, error);
+    job.reason = { code, message };
   }
   return job;
 }

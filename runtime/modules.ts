@@ -5,9 +5,10 @@
  * missing, and what is missing is never accepted.
  */
 import { sealedModule } from './device-paths.ts';
-import { ColdsealError } from './format/errors.ts';
+import type { ColdsealError } from './format/errors.ts';
+import { withFile } from './read-file.ts';
 import type { StageTimer } from './stages.ts';
-import { errnoOf } from './sys-error.ts';
+import { errnoOf, stepError } from './sys-error.ts';
 import type { DeviceSys } from './sys.ts';
 
 /** Loads each; returns what went wrong: HOST_MODULE_MISSING, HOST_MODULE_LOAD. */
@@ -22,18 +23,12 @@ export function loadModules(
 function loadModule(sys: DeviceSys, name: string): ColdsealError[] {
   const path = sealedModule(name);
   try {
-    const file = sys.open(path, { nofollow: true });
-    try {
-      sys.loadModule(file, '');
-    } finally {
-      sys.close(file);
-    }
+    withFile(sys, path, (file) => sys.loadModule(file, ''));
   } catch (cause) {
     const errno = errnoOf(cause);
-    if (errno === undefined) throw cause;
     if (errno === 'EEXIST') return [];
     const code = errno === 'ENOENT' ? 'HOST_MODULE_MISSING' : 'HOST_MODULE_LOAD';
-    return [new ColdsealError(code, `Cannot load ${path}: ${errno}`, { cause })];
+    return [stepError(code, `Cannot load ${path}`, cause)];
   }
   return [];
 }

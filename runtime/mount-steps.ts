@@ -18,6 +18,7 @@ import {
   type VerityMode,
   type WantedDigest,
 } from './mounts.ts';
+import { withFile } from './read-file.ts';
 import { errnoOf, explainSysError } from './sys-error.ts';
 import type { Fd, FsConfig, MountAttributes, Sys } from './sys.ts';
 
@@ -167,12 +168,10 @@ function sampleVerity(sys: Sys, basedir: string): ObjectVerity {
     if (!/^[0-9a-f]{2}$/.test(fanOut)) continue;
     const [first] = sys.list(`${basedir}/${fanOut}`);
     if (first === undefined) continue;
-    const fd = sys.open(`${basedir}/${fanOut}/${first}`, { nofollow: true });
-    try {
-      return sys.measureVerity(fd).verity === 'measured' ? 'enabled' : 'absent';
-    } finally {
-      sys.close(fd);
-    }
+    const { verity } = withFile(sys, `${basedir}/${fanOut}/${first}`, (file) =>
+      sys.measureVerity(file),
+    );
+    return verity === 'measured' ? 'enabled' : 'absent';
   }
   return 'unknown';
 }

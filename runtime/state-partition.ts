@@ -14,7 +14,7 @@ import {
   type SlotState,
   SlotStateRecord,
 } from './format/slot-state.ts';
-import { errnoOf, explainSysError } from './sys-error.ts';
+import { errnoOf, explainSysError, stepError } from './sys-error.ts';
 import type { Sys, SysWrites } from './sys.ts';
 
 /** The partition, and what is on it. */
@@ -84,12 +84,8 @@ export function saveState(
     try {
       sys.writeInPlace(partition.path, bytes, partition.next * SLOT_STATE_SPACING);
     } catch (cause) {
-      if (errnoOf(cause) === undefined) throw cause;
-      throw new ColdsealError(
-        'HOST_STATE_WRITE',
-        `Cannot write the slot state to ${partition.path}: ${errnoOf(cause)}`,
-        { cause },
-      );
+      const doing = `Cannot write the slot state to ${partition.path}`;
+      throw stepError('HOST_STATE_WRITE', doing, cause);
     }
     partition.next = (partition.next + 1) % SLOT_STATE_COPIES;
   }

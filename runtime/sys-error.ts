@@ -27,6 +27,13 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
+/** The error for a step of the system that failed; what no system call said is thrown as it is. */
+export function stepError(code: ErrorCode, doing: string, cause: unknown): ColdsealError {
+  const errno = errnoOf(cause);
+  if (errno === undefined) throw cause;
+  return new ColdsealError(code, `${doing}: ${errno}`, { cause });
+}
+
 /** A function, so that a boot without errors never has these texts in memory. */
 const explanations = (): Readonly<Record<string, readonly [code: ErrorCode, text: string]>> => ({
   ENOENT: ['HOST_NOT_FOUND', 'it does not exist'],

@@ -8,6 +8,7 @@ import { toHex } from '../format/bytes.ts';
 import { ColdsealError, EXIT_CODES } from '../format/errors.ts';
 import type { ImageEntry } from '../format/manifest-image.ts';
 import { checkImageDigest } from '../mount-steps.ts';
+import { withFile } from '../read-file.ts';
 import { explainSysError } from '../sys-error.ts';
 import { checkImage } from '../verify.ts';
 import type { VerityMode } from '../mounts.ts';
@@ -61,19 +62,16 @@ function measureImage({ sys, computeDigest }: Engine, image: ImageEntry, verity:
   const path = `${RUN_STORE}/${storeImage(image.digest)}`;
   const wanted = { algorithm, digest: toHex(value) };
   try {
-    const fd = sys.open(path, { nofollow: true });
-    try {
-      checkImage(image, { size: sys.stat(fd).size, digest: value });
-      checkImageDigest(sys, fd, wanted, { image: path, verity }, computeDigest);
+    withFile(sys, path, (file) => {
+      checkImage(image, { size: sys.stat(file).size, digest: value });
+      checkImageDigest(sys, file, wanted, { image: path, verity }, computeDigest);
       const buffer = new Uint8Array(READ_STEP);
       for (let at = 0; at < image.size;) {
-        const length = sys.read(fd, buffer, at);
+        const length = sys.read(file, buffer, at);
         if (length === 0) break;
         at += length;
       }
-    } finally {
-      sys.close(fd);
-    }
+    });
   } catch (error) {
     // A block that does not match is an I/O error to its reader.
     throw explainSysError(error, `Cannot read the image ${path}`, { code: 'VERIFY_IMAGE_READ' });

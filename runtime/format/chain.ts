@@ -212,7 +212,7 @@ function checkPurposes(
   anchor: TrustAnchor,
 ): ReadonlySet<Purpose> {
   const purposes = purposesOf(certificates[0]!.extendedKeyUsage!);
-  for (const issuer of certificates.slice(1)) {
+  for (const [index, issuer] of certificates.slice(1).entries()) {
     const usages = issuer.extendedKeyUsage;
     if (usages === undefined) continue;
     if (!usages.includes(OID.CODE_SIGNING)) {
@@ -221,7 +221,7 @@ function checkPurposes(
         'an issuer restricts usages without codeSigning',
       );
     }
-    checkAllowed(purposes, purposesOf(usages), `issuer ${commonName(issuer.subject) ?? '?'}`);
+    checkAllowed(purposes, purposesOf(usages), `issuer ${index + 1}`);
   }
   checkAllowed(purposes, new Set(anchor.purposes), 'the trust anchor');
   return purposes;

@@ -135,8 +135,8 @@ export function decodeDevicePolicy(bytes: Uint8Array): DevicePolicy {
     product: shape.text(2, 'product', IDENTIFIER),
     board: shape.text(3, 'board', IDENTIFIER),
     isProduction: shape.oneOf(4, 'production', [1, 2]) === 1,
-    algorithms: numberSet(shape, 5, 'algorithms', COSE_KNOWN),
-    roles: numberSet(shape, 6, 'roles', ROLES_KNOWN),
+    algorithms: shape.numbers(5, 'algorithms', COSE_KNOWN),
+    roles: shape.numbers(6, 'roles', ROLES_KNOWN),
     epochs: shape.uintMap(7, 'epochs', DOMAINS_MAX),
     minDenyVersion: shape.uint(8, 'minDenyVersion', 0xffff_ffff),
     verity: VERITY_MODES[shape.oneOf(9, 'verity', [1, 2]) - 1]!,
@@ -157,24 +157,6 @@ export function decodeDevicePolicy(bytes: Uint8Array): DevicePolicy {
   shape.finish();
   checkWhole(policy, shape);
   return policy;
-}
-
-/** Numbers that are known, each once, ascending, at least one. */
-function numberSet<T extends number>(
-  shape: MapShape,
-  key: number,
-  name: string,
-  known: readonly T[],
-): T[] {
-  const list = shape.array(key, name, known.length, (value) => {
-    const found = known.find((each) => each === value);
-    if (found === undefined) throw shape.problem(name, `has an unknown ${showValue(value)}`);
-    return found;
-  });
-  if (list.length === 0 || list.some((value, i) => i > 0 && list[i - 1]! >= value)) {
-    throw shape.problem(name, 'is empty or not ascending');
-  }
-  return list;
 }
 
 function decodeIdentity(shape: MapShape): BoardIdentity {

@@ -4,6 +4,7 @@
  * Decoders ask for each key once, with its bounds; `finish` then refuses every key nobody asked for. A
  * problem names the field's path, such as `manifest.images[0].size`.
  */
+import { toByteString } from './bytes.ts';
 import type { CborKey, CborMap, CborValue } from './cbor.ts';
 import { ColdsealError, type ErrorCode } from './errors.ts';
 
@@ -74,20 +75,31 @@ export class MapShape {
   /** An array of texts, strictly ascending, so that a set has one spelling. */
   texts(key: number, name: string, max: number, rule: TextRule): string[] {
     const list = this.array(key, name, max, (value) => this.#text(value, name, rule));
-    for (let i = 1; i < list.length; i++) {
-      if (!(list[i - 1]! < list[i]!)) throw this.#fail(name, 'is not sorted or repeats itself');
-    }
-    return list;
+    return this.ascending(name, list, (text) => text);
   }
 
   /** An array of byte strings of one length, strictly ascending. */
   byteStrings(key: number, name: string, max: number, length: number): Uint8Array[] {
     const list = this.array(key, name, max, (value) => this.#bytes(value, name, length));
-    for (let i = 1; i < list.length; i++) {
-      if (!(latin1(list[i - 1]!) < latin1(list[i]!)))
-        throw this.#fail(name, 'is not sorted or repeats itself');
-    }
-    return list;
+    return this.ascending(name, list, (bytes) => toByteString(bytes));
+  }
+
+  /** A set of known numbers, strictly ascending, at least one. */
+  numbers<const T extends number>(key: number, name: string, known: readonly T[]): T[] {
+    const list = this.array(key, name, known.length, (value) => {
+      const found = known.find((each) => each === value);
+      if (found === undefined) throw this.#fail(name, `has an unknown ${showValue(value)}`);
+      return found;
+    });
+    if (list.length === 0) throw this.#fail(name, 'is empty');
+    return this.ascending(name, list, (number) => number);
+  }
+
+  /** A list whose items must have strictly ascending ranks. */
+  ascending<T>(name: string, list: T[], rankOf: (item: T) => number | string): T[] {
+    const ranks = list.map(rankOf);
+    if (ranks.every((rank, i) => i === 0 || ranks[i - 1]! < rank)) return list;
+    throw this.#fail(name, 'is not sorted or repeats itself');
   }
 
   /** A nested map. */
@@ -97,11 +109,8 @@ export class MapShape {
 
   /** A nested map of unsigned integers to unsigned integers, at most `max` entries. */
   uintMap(key: number, name: string, max: number): Map<number, number> {
-    const value = this.#take(key, name);
-    if (!(value instanceof Map) || value.size > max) {
-      throw this.#fail(name, `is ${showValue(value)}, expected a map of at most ${max} entries`);
-    }
-    for (const [domain, number] of value as CborMap) {
+    const value = this.#entries(key, name, max);
+    for (const [domain, number] of value) {
       if (!isUint(domain) || !isUint(number)) {
         throw this.#fail(name, 'has an entry that is not a pair of unsigned integers');
       }
@@ -117,11 +126,8 @@ export class MapShape {
     keys: TextRule,
     values: TextRule,
   ): Map<string, string> {
-    const value = this.#take(key, name);
-    if (!(value instanceof Map) || value.size > max) {
-      throw this.#fail(name, `is ${showValue(value)}, expected a map of at most ${max} entries`);
-    }
-    for (const [itemKey, item] of value as CborMap) {
+    const value = this.#entries(key, name, max);
+    for (const [itemKey, item] of value) {
       this.#text(itemKey, name, keys);
       this.#text(item, name, values);
     }
@@ -152,6 +158,12 @@ export class MapShape {
     return value;
   }
 
+  #entries(key: number, name: string, max: number): CborMap {
+    const value = this.#take(key, name);
+    if (value instanceof Map && value.size <= max) return value as CborMap;
+    throw this.#fail(name, `is ${showValue(value)}, expected a map of at most ${max} entries`);
+  }
+
   #text(value: CborValue, name: string, rule: TextRule): string {
     const fits = typeof value === 'string' && value.length <= rule.max;
     if (!fits || (rule.pattern !== undefined && !rule.pattern.test(value))) {
@@ -179,11 +191,6 @@ export class MapShape {
 
 function isUint(value: CborValue): boolean {
   return typeof value === 'number' && value >= 0;
-}
-
-/** Compares like the bytes do: one character per byte. */
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
 }
 
 /** A hostile value, short enough for a message. */

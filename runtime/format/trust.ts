@@ -5,7 +5,7 @@
  * the certificate itself travels in the envelope. The bundle lies in the sealed initramfs, so on the device
  * it needs no signature; a bundle that is to replace it travels in an envelope of its own kind.
  */
-import { compareBytes } from './bytes.ts';
+import { compareBytes, toByteString } from './bytes.ts';
 import { type CborKey, type CborValue, decodeCanonical, encodeCanonical } from './cbor.ts';
 import { type Purpose, PURPOSES } from './oids.ts';
 import { MapShape } from './shape.ts';
@@ -57,11 +57,7 @@ export function decodeTrustBundle(bytes: Uint8Array): TrustBundle {
   const version = shape.uint(2, 'version', 0xffff_ffff, 1);
   const anchors = shape.array(3, 'anchors', TRUST_ANCHORS_MAX, decodeAnchor);
   shape.finish();
-  for (let i = 1; i < anchors.length; i++) {
-    if (compareBytes(anchors[i - 1]!.spkiSha256, anchors[i]!.spkiSha256) >= 0) {
-      throw shape.problem('anchors', 'is not sorted by pin or repeats one');
-    }
-  }
+  shape.ascending('anchors', anchors, ({ spkiSha256 }) => toByteString(spkiSha256));
   if (anchors.length === 0) throw shape.problem('anchors', 'is empty, expected at least one');
   return { version, anchors };
 }
@@ -69,14 +65,7 @@ export function decodeTrustBundle(bytes: Uint8Array): TrustBundle {
 function decodeAnchor(value: CborValue, path: string): TrustAnchor {
   const shape = new MapShape(value, path, CODE);
   const spkiSha256 = shape.bytes(1, 'spkiSha256', 32);
-  const purposes = shape.array(2, 'purposes', PURPOSES.length, (item) => {
-    const purpose = PURPOSES.find((known) => known === item);
-    if (purpose === undefined) throw shape.problem('purposes', 'names an unknown purpose');
-    return purpose;
-  });
+  const purposes = shape.numbers(2, 'purposes', PURPOSES);
   shape.finish();
-  const ascending = purposes.every((purpose, i) => i === 0 || purposes[i - 1]! < purpose);
-  if (!ascending || purposes.length === 0)
-    throw shape.problem('purposes', 'is empty or not ascending');
   return { spkiSha256, purposes };
 }
