@@ -2,13 +2,13 @@
  * The demo's virtual board with a power switch: boots whose power goes at a moment of the board's own time, at a
  * write, or at a line of the console, and the disks that such cuts leave.
  *
- * Killing QEMU alone is kinder than a cut: what the guest wrote is in the host's page cache and survives. So every write
- * and flush is recorded (blklogwrites), and the disk can be put together again as the log says, without what was
+ * Killing QEMU alone is kinder than a cut: what the guest wrote is in the host's page cache and survives. So every
+ * write and flush is recorded (blklogwrites), and the disk can be put together again as the log says, without what was
  * not flushed, or with the last write torn.
  *
- * The board's time is read from outside, so that the guest is the one that ships. On aarch64 QEMU traces every deadline
- * of the timer, and one that has passed is a lower bound of the time, within a tick (4 ms). On x86-64 the ACPI timer
- * is read through the monitor.
+ * The board's time is read from outside, so that the guest is the one that ships. On aarch64 QEMU traces every
+ * deadline of the timer, and one that has passed is a lower bound of the time, within a tick (4 ms). On x86-64 the ACPI
+ * timer is read through the monitor.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
