@@ -165,4 +165,14 @@ test('SHA-256 in C: the vectors of FIPS 180-4, and every length up to five block
   assert.is(report.passed.length, 5);
 });
 
+test('the power of RSA in C: equal to BigInt for every length, and nothing else is taken', async () => {
+  for (const sanitize of process.env['QUICKJS_SANITIZE'] === '1' ? [false, true] : [false]) {
+    const engine = await needingCompiler(() => buildTestEngine({ sanitize }));
+    using dir = workDirectory();
+    const report = run(engine, [await bundleSupport('power.ts', dir.path)]);
+    assert.equal(report.failed, []);
+    assert.is(report.passed.length, 54);
+  }
+});
+
 test.run();
