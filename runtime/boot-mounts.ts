@@ -24,6 +24,7 @@ import { type ImageEntry, MOUNT, MOUNT_FLAG } from './format/manifest-image.ts';
 import type { MountCapabilities } from './mount-capabilities.ts';
 import { type Cleanup, mountImage } from './mount-steps.ts';
 import type { VerityMode } from './mounts.ts';
+import { withFile } from './read-file.ts';
 import { errnoOf, explainSysError, stepError } from './sys-error.ts';
 import type { DeviceSys, Fd } from './sys.ts';
 import { checkImage } from './verify.ts';
@@ -102,8 +103,7 @@ export function mountEntry(engine: Engine, image: ImageEntry, job: ImageMountJob
   const path = `${RUN_STORE}/${storeImage(image.digest)}`;
   const digest = toHex(image.digest.value);
   const target = makeTarget(sys, image, job.undo);
-  const fd = openImage(sys, path);
-  try {
+  const mountOpen = (fd: Fd): BootedImage => {
     const { size } = sys.stat(fd);
     // The digest is compared by mountImage, on this same descriptor.
     checkImage(image, { size, digest: image.digest.value });
@@ -134,16 +134,11 @@ export function mountEntry(engine: Engine, image: ImageEntry, job: ImageMountJob
       fileVerity: result.fileVerity,
       mountedAt: target === NEW_ROOT ? '/' : target,
     };
-  } finally {
-    sys.close(fd);
-  }
-}
-
-function openImage(sys: DeviceSys, path: string): Fd {
+  };
   try {
-    return sys.open(path, { nofollow: true });
+    return withFile(sys, path, mountOpen);
   } catch (error) {
-    throw explainSysError(error, `Cannot open ${path}`, { code: 'HOST_READ_FAILED' });
+    throw explainSysError(error, `Cannot read ${path}`, { code: 'HOST_READ_FAILED' });
   }
 }
 

@@ -26,7 +26,8 @@ export interface Codec<T> {
 
 // oxlint-disable-next-line no-explicit-any -- a table of fields of different types; the values are typed below
 type AnyCodec = Codec<any>;
-type FieldTable = Readonly<Record<string, readonly [offset: number, codec: AnyCodec]>>;
+/** What describes a record: field to offset and codec. */
+export type FieldTable = Readonly<Record<string, readonly [offset: number, codec: AnyCodec]>>;
 type ValueOf<C> = C extends Codec<infer T> ? T : never;
 type ExplicitKeys<F extends FieldTable> = {
   [K in keyof F]: ValueOf<F[K][1]> extends undefined ? never : K;
@@ -49,7 +50,7 @@ export interface Struct<F extends FieldTable> {
   readonly size: number;
   /** Where the layout is defined: source file and struct name. */
   readonly source: string;
-  readonly fields: readonly FieldInfo[];
+  readonly table: F;
   /** Byte offset of each field, for hot paths that read single fields. */
   readonly at: { readonly [K in keyof F]: number };
   /** Decodes the record at `offset`; throws FORMAT_RECORD_TRUNCATED or FORMAT_RECORD_FIELD. */
@@ -71,14 +72,11 @@ export function struct<const F extends FieldTable>(
   const entries = Object.entries(table);
   proveLayout(name, size, entries);
   const at = Object.fromEntries(entries.map(([field, [offset]]) => [field, offset]));
-  const fields = entries.map(([field, [offset, codec]]) => {
-    return { name: field, offset, size: codec.size, type: codec.type, doc: codec.doc };
-  });
   return {
     name,
     size,
     source,
-    fields,
+    table,
     at: at as Struct<F>['at'],
     decode: (bytes, offset = 0) =>
       decodeRecord(name, size, entries, bytes, offset) as RecordValue<F>,
@@ -87,6 +85,13 @@ export function struct<const F extends FieldTable>(
       return into;
     },
   };
+}
+
+/** The fields of a record in the order of their offsets. */
+export function fieldsOf({ table }: { readonly table: FieldTable }): FieldInfo[] {
+  return Object.entries(table).map(([name, [offset, { size, type, doc }]]) => {
+    return { name, offset, size, type, doc };
+  });
 }
 
 function proveLayout(

@@ -13,6 +13,7 @@ import {
   ErofsSuperblock,
 } from '../../runtime/format/erofs.ts';
 import { ComposefsHeader } from '../../runtime/format/composefs.ts';
+import { fieldsOf, type FieldTable } from '../../runtime/format/struct.ts';
 import { imageBytes } from '../../toolchain/image/build.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 
@@ -26,11 +27,7 @@ export function imageOf(version: number, lines: readonly string[], root = ROOT_L
 }
 
 interface RecordLike {
-  readonly fields: readonly {
-    readonly name: string;
-    readonly offset: number;
-    readonly size: number;
-  }[];
+  readonly table: FieldTable;
 }
 
 export class ImageLab {
@@ -45,7 +42,7 @@ export class ImageLab {
 
   /** Writes a little-endian value into a field of a record. */
   set(record: RecordLike, at: number, name: string, value: number | bigint): void {
-    const field = record.fields.find((candidate) => candidate.name === name)!;
+    const field = fieldsOf(record).find((candidate) => candidate.name === name)!;
     for (let i = 0, rest = BigInt(value); i < field.size; i++, rest >>= 8n) {
       this.bytes[at + field.offset + i] = Number(rest & 0xffn);
     }

@@ -6,6 +6,7 @@ import {
   always32,
   always8,
   byteArray,
+  fieldsOf,
   i64,
   magic,
   struct,
@@ -105,7 +106,7 @@ test('a record that reaches past the end is FORMAT_RECORD_TRUNCATED', () => {
 
 test('every bit of a constant or reserved field is FORMAT_RECORD_FIELD and names the field', () => {
   for (const name of ['magic', 'version', 'flags', 'reserved', 'kind'] as const) {
-    const { offset, size } = Sample.fields.find((field) => field.name === name)!;
+    const { offset, size } = fieldsOf(Sample).find((field) => field.name === name)!;
     for (let bit = 0; bit < size * 8; bit++) {
       const changed = BYTES.slice();
       changed[offset + (bit >> 3)]! ^= 1 << (bit & 7);
@@ -135,7 +136,8 @@ test('values outside their field are refused on encoding', () => {
 });
 
 test('every record of the formats covers its bytes and says where its layout is from', () => {
-  for (const { name, size, source, fields } of RECORDS) {
+  for (const { name, size, source, table } of RECORDS) {
+    const fields = fieldsOf({ table });
     const covered = fields.reduce((sum, field) => sum + field.size, 0);
     assert.is(covered, size, name);
     assert.ok(source.length > 0 && fields.every(({ doc }) => doc.length > 0), name);

@@ -17,14 +17,14 @@ import {
 } from '../../runtime/format/erofs.ts';
 import { FsverityDescriptor } from '../../runtime/format/fsverity-descriptor.ts';
 import { SlotStateRecord } from '../../runtime/format/slot-state.ts';
-import type { FieldInfo } from '../../runtime/format/struct.ts';
+import { fieldsOf, type FieldTable } from '../../runtime/format/struct.ts';
 import { ROOT } from './root.ts';
 
 interface DocumentedRecord {
   readonly name: string;
   readonly size: number;
   readonly source: string;
-  readonly fields: readonly FieldInfo[];
+  readonly table: FieldTable;
 }
 
 /** Every record that docs/format.md may show. */
@@ -62,7 +62,7 @@ export async function fillFormatTables(
 
 /** One record as a table of offset, size, type, name and meaning. */
 function recordTable(record: DocumentedRecord): string {
-  const rows = record.fields.map(({ name, offset, size, type, doc }) => {
+  const rows = fieldsOf(record).map(({ name, offset, size, type, doc }) => {
     const at = `0x${offset.toString(16).padStart(2, '0')}`;
     return `| ${at} | ${size} | \`${type}\` | \`${name}\` | ${doc.replaceAll('|', '\\|')} |`;
   });

@@ -20,7 +20,7 @@ import {
   ErofsXattrEntry,
   ErofsXattrIbodyHeader,
 } from '../../../runtime/format/erofs.ts';
-import type { FieldInfo } from '../../../runtime/format/struct.ts';
+import { type FieldInfo, fieldsOf, type FieldTable } from '../../../runtime/format/struct.ts';
 import { v2Image } from '../../../test/support/v2-image.ts';
 import { imageBytes } from '../../image/build.ts';
 import { parseDump } from '../../image/dumpfile.ts';
@@ -40,7 +40,7 @@ export interface SeedImage {
 
 interface RecordTable {
   readonly name: string;
-  readonly fields: readonly FieldInfo[];
+  readonly table: FieldTable;
 }
 
 /** Every field of every record that is reached from the root, each once. */
@@ -50,7 +50,7 @@ export function fieldsOfImage(image: ErofsImage): FieldAt[] {
   const add = (table: RecordTable, at: number): void => {
     if (seen.has(at)) return;
     seen.add(at);
-    for (const field of table.fields) {
+    for (const field of fieldsOf(table)) {
       result.push({ record: table.name, field, offset: at + field.offset });
     }
   };
