@@ -56,7 +56,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   {
     tool: 'mke2fs',
     debian: 'e2fsprogs',
-    why: 'the sealed file system of every disk',
+    why: 'judges the sealed file system of every disk; makes those of tests',
     isEssential: true,
   },
   { tool: 'mkfs.btrfs', debian: 'btrfs-progs', why: 'object stores on several file systems' },
