@@ -4,7 +4,8 @@
  * `decodeCanonical` reads in one pass that bounds depth, items and lengths before it allocates, and refuses whatever
  * is outside the profile (tags, floats, indefinite lengths) or not the one encoding of its value (longer integers
  * than needed, keys that do not ascend). Tests prove over mutations that accepting means `encodeCanonical` gives the
- * same bytes again. On the host cbor-x reads every manifest a second time, as a judge (toolchain/sign/second-reader.ts).
+ * same bytes again. On the host cbor-x reads every manifest a second time, as a judge (toolchain/sign/second-reader.ts,
+ * docs/decisions/0031).
  */
 import { compareBytes, equalBytes } from './bytes.ts';
 import { concatBytes } from './concat.ts';

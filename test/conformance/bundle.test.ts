@@ -1,6 +1,6 @@
 /**
- * dist/runtime.js does what its sources do. The build shortens names, presses the code and takes the texts out; each row
- * is a board that both of them boot, call by call, and commands that both of them answer.
+ * dist/runtime.js does what its sources do. The build shortens names, presses the code and takes the texts out; each
+ * row is a board that both of them boot, call by call, and commands that both of them answer.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,10 +1,10 @@
 /**
  * `coldseal verify`: the device's decision over a release directory, and then every object in it.
  *
- * Envelope, manifest and images go through runtime/verify.ts, unchanged. What only a host can afford follows: the boot
- * files are hashed, every image's objects are listed and compared with the manifest, every object is hashed, and
- * nothing else may lie in the directory. The images are read once; what was measured is what is parsed. A disk is a file of its
- * own, which `coldseal disk check` reads.
+ * Envelope, manifest and images go through runtime/verify.ts, unchanged. What only a host can afford follows: the
+ * boot files are hashed, every image's objects are listed and compared with the manifest, every object is hashed, and
+ * nothing else may lie in the directory. The images are read once; what was measured is what is parsed. A disk is a
+ * file of its own, which `coldseal disk check` reads.
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

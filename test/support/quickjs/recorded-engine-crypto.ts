@@ -1,4 +1,4 @@
-/** runtime/engines/node/crypto.ts in the Node run, with a record of what QuickJS cannot verify. See engine-crypto.ts. */
+/** runtime/engines/node/crypto.ts in the Node run, with a record of what QuickJS cannot verify: engine-crypto.ts. */
 import type { Crypto } from '../../../runtime/crypto.ts';
 import { createNodeCrypto as createReal } from '../../../runtime/engines/node/crypto.ts';
 import { noteAnswer } from './recorded-crypto.ts';
