@@ -25,6 +25,11 @@ export interface MountCapabilities {
   readonly detachedLayers: boolean;
 }
 
+/** An option of a file system context with a text for a value. */
+export function textOption(key: string, value: string): FsConfig {
+  return { kind: 'string', key, value };
+}
+
 /** Asks the kernel. Throws HOST_PERMISSION's errno (EPERM) when this user may not ask. */
 export function probeMountCapabilities(sys: Sys): MountCapabilities {
   const kernelRelease = sys.kernelRelease();
@@ -65,10 +70,9 @@ function openContext(sys: Sys, type: string): Fd | 'no-api' | 'no-type' {
 
 function probeOverlay(sys: Sys, context: Fd): Partial<MountCapabilities> {
   // Before 6.5 a context of overlay took any option and found out later.
-  const nonsense: FsConfig = { kind: 'string', key: 'coldseal-probe', value: 'unknown' };
-  if (accepts(sys, context, nonsense)) return {};
-  const overlayVerity = accepts(sys, context, { kind: 'string', key: 'verity', value: 'off' });
-  const appendLayers = accepts(sys, context, { kind: 'string', key: 'lowerdir+', value: '/' });
+  if (accepts(sys, context, textOption('coldseal-probe', 'unknown'))) return {};
+  const overlayVerity = accepts(sys, context, textOption('verity', 'off'));
+  const appendLayers = accepts(sys, context, textOption('lowerdir+', '/'));
   const descriptorLayers = appendLayers && acceptsDescriptor(sys);
   return {
     overlayContext: true,
@@ -91,45 +95,44 @@ function accepts(sys: Sys, context: Fd, value: FsConfig): boolean {
 }
 
 function acceptsDescriptor(sys: Sys): boolean {
-  const root = sys.open('/', { directory: true });
-  try {
-    return withContext(sys, 'overlay', (context) =>
-      accepts(sys, context, { kind: 'fd', key: 'lowerdir+', fd: root }),
-    );
-  } finally {
-    sys.close(root);
-  }
+  return withDescriptors(sys, (keep) => {
+    const root = keep(sys.open('/', { directory: true }));
+    const context = keep(sys.fsopen('overlay'));
+    return accepts(sys, context, { kind: 'fd', key: 'lowerdir+', fd: root });
+  });
 }
 
 /** Puts an overlay over two directories of a tmpfs, none of which is ever attached. */
 function acceptsDetached(sys: Sys): boolean {
-  const opened: Fd[] = [];
-  const keep = (fd: Fd): Fd => (opened.push(fd), fd);
   try {
-    const tmpfs = keep(sys.fsopen('tmpfs'));
-    sys.fsconfig(tmpfs, { kind: 'create' });
-    const root = sys.pathOfFd(keep(sys.fsmount(tmpfs, {})));
-    const overlay = keep(sys.fsopen('overlay'));
-    for (const name of ['a', 'b']) {
-      sys.makeDirectory(`${root}/${name}`);
-      const layer = keep(sys.open(`${root}/${name}`, { directory: true }));
-      sys.fsconfig(overlay, { kind: 'fd', key: 'lowerdir+', fd: layer });
-    }
-    return accepts(sys, overlay, { kind: 'create' });
+    return withDescriptors(sys, (keep) => {
+      const tmpfs = keep(sys.fsopen('tmpfs'));
+      sys.fsconfig(tmpfs, { kind: 'create' });
+      const root = sys.pathOfFd(keep(sys.fsmount(tmpfs, {})));
+      const overlay = keep(sys.fsopen('overlay'));
+      for (const name of ['a', 'b']) {
+        sys.makeDirectory(`${root}/${name}`);
+        const layer = keep(sys.open(`${root}/${name}`, { directory: true }));
+        sys.fsconfig(overlay, { kind: 'fd', key: 'lowerdir+', fd: layer });
+      }
+      return accepts(sys, overlay, { kind: 'create' });
+    });
   } catch (error) {
     // No tmpfs, or a sandbox in the way: attached layers work everywhere.
     if (errnoOf(error) !== undefined) return false;
     throw error;
-  } finally {
-    for (const fd of opened.reverse()) sys.close(fd);
   }
 }
 
-function withContext<T>(sys: Sys, type: string, use: (context: Fd) => T): T {
-  const context = sys.fsopen(type);
+/** Closes all that was kept, last first. */
+function withDescriptors<T>(sys: Sys, use: (keep: (fd: Fd) => Fd) => T): T {
+  const opened: Fd[] = [];
   try {
-    return use(context);
+    return use((fd) => {
+      opened.push(fd);
+      return fd;
+    });
   } finally {
-    sys.close(context);
+    for (const fd of opened.reverse()) sys.close(fd);
   }
 }

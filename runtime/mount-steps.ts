@@ -8,7 +8,11 @@
 import { COMPOSEFS_FLAGS_HAS_ACL, ComposefsHeader } from './format/composefs.ts';
 import { ColdsealError } from './format/errors.ts';
 import type { VerityAlgorithm } from './format/fsverity.ts';
-import { type MountCapabilities, probeMountCapabilities } from './mount-capabilities.ts';
+import {
+  type MountCapabilities,
+  probeMountCapabilities,
+  textOption,
+} from './mount-capabilities.ts';
 import {
   type FileVerity,
   type MountPlan,
@@ -210,10 +214,7 @@ function mountErofsFrom(
   userNamespace: Fd | undefined,
   cleanup: Cleanup,
 ): Layer {
-  const options: FsConfig[] = [
-    { kind: 'string', key: 'source', value: source },
-    { kind: 'flag', key: 'ro' },
-  ];
+  const options: FsConfig[] = [textOption('source', source), { kind: 'flag', key: 'ro' }];
   if (plan.noAcl) options.push({ kind: 'flag', key: 'noacl' });
   const mount = createMount(sys, 'erofs', options, { readOnly: true }, cleanup);
   if (userNamespace !== undefined) {
@@ -274,12 +275,12 @@ function mountOverlay(sys: Sys, plan: MountPlan, image: Layer, cleanup: Cleanup)
     return;
   }
   const options: FsConfig[] = [
-    { kind: 'string', key: 'source', value: plan.request.source },
-    { kind: 'string', key: 'metacopy', value: 'on' },
-    { kind: 'string', key: 'redirect_dir', value: 'on' },
+    textOption('source', plan.request.source),
+    textOption('metacopy', 'on'),
+    textOption('redirect_dir', 'on'),
   ];
   if (plan.fileVerity === 'required') {
-    options.push({ kind: 'string', key: 'verity', value: 'require' });
+    options.push(textOption('verity', 'require'));
   }
   options.push(layerOption(sys, plan, 'lowerdir+', image, cleanup));
   for (const path of plan.request.basedirs) {
@@ -304,11 +305,11 @@ function layerOption(
   cleanup: Cleanup,
 ): FsConfig {
   const isShort = layer.path.length * 3 <= FSCONFIG_TEXT_MAX;
-  if (plan.layers === 'append' && isShort) return { kind: 'string', key, value: layer.path };
+  if (plan.layers === 'append' && isShort) return textOption(key, layer.path);
   const fd =
     layer.fd ?? inStep(`open ${layer.path}`, () => sys.open(layer.path, { directory: true }));
   if (layer.fd === undefined) cleanup.add(() => sys.close(fd));
-  if (plan.layers === 'append') return { kind: 'string', key, value: sys.pathOfFd(fd) };
+  if (plan.layers === 'append') return textOption(key, sys.pathOfFd(fd));
   return { kind: 'fd', key, fd };
 }
 

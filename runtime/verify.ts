@@ -120,7 +120,7 @@ export function notEvaluated(code: ErrorCode, message: string): CheckResult {
   return { status: 'not-evaluated', code, message };
 }
 
-const NOT_REACHED = notEvaluated('VERIFY_NOT_REACHED', 'An earlier check said no');
+const NOT_REACHED = /* @__PURE__ */ notEvaluated('VERIFY_NOT_REACHED', 'An earlier check said no');
 
 /** The verdict while it is being reached. */
 interface Ledger extends Partial<AcceptedManifest> {

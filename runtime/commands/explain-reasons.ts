@@ -1,5 +1,5 @@
 /** `coldseal reasons [CODE]`: what a reason code in a record or a log means. */
-import { ColdsealError, EXIT_CODES, type ErrorClass } from '../format/errors.ts';
+import { ColdsealError, exitCodeOf } from '../format/errors.ts';
 import { type DeviceCommand, fact } from './command.ts';
 import type { ReasonResult } from './documents.ts';
 
@@ -25,7 +25,7 @@ export const reasonsCommand: DeviceCommand = {
         hint: 'coldseal reasons lists all of them',
       });
     }
-    const exitCode = EXIT_CODES[code.slice(0, code.indexOf('_')) as ErrorClass];
+    const exitCode = exitCodeOf(code);
     const lines = [fact('code', code), fact('meaning', text), fact('exit code', exitCode)];
     return { lines, result: { code, text, exitCode } satisfies ReasonResult };
   },

@@ -8,7 +8,7 @@ import { attend } from '../attendant.ts';
 import { type ContainerPipe, startContainers } from '../containers.ts';
 import type { Engine } from '../engine.ts';
 import type { BootRecord } from '../format/boot-record.ts';
-import { type ErrorClass, EXIT_CODES } from '../format/errors.ts';
+import { exitCodeOf } from '../format/errors.ts';
 import type { DevicePolicy } from '../format/device-policy.ts';
 import { IMAGE_ROLE, START } from '../format/manifest-image.ts';
 import { writeRecord } from '../record-file.ts';
@@ -45,8 +45,8 @@ function startNamed(
   const others = record.containers.filter(({ name }) => !names.includes(name));
   const next = { ...record, containers: [...others, ...containers] };
   writeRecord(engine.sys, next);
-  const failed = containers.find(({ reason }) => reason !== null)?.reason?.code ?? '';
-  const exitCode = EXIT_CODES[failed.slice(0, failed.indexOf('_')) as ErrorClass] ?? 0;
+  const failed = containers.find(({ reason }) => reason !== null)?.reason;
+  const exitCode = failed ? exitCodeOf(failed.code) : 0;
   return {
     lines: containers.map(describeContainer),
     result: containers,

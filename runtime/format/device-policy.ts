@@ -6,7 +6,7 @@
  */
 import { type CborKey, type CborValue, decodeCanonical, encodeCanonical } from './cbor.ts';
 import type { CoseAlgorithm } from './envelope.ts';
-import type { SignerRole } from './manifest.ts';
+import { IDENTIFIER, type SignerRole } from './manifest.ts';
 import { MapShape, showValue } from './shape.ts';
 import { TRIES_MAX } from './slot-state.ts';
 
@@ -74,7 +74,6 @@ const COSE_KNOWN: readonly CoseAlgorithm[] = [-37, -8, -7];
 const ROLES_KNOWN: readonly SignerRole[] = [1, 2, 3, 4];
 const DEVELOPMENT: SignerRole = 2;
 
-const IDENTIFIER = { max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._,+:/-]*$/ };
 const PRINTABLE = { max: 128, pattern: /^[ -~]+$/ };
 /** As the kernel calls it, with underscores; its file has the same name. */
 const MODULE_NAME = /^\w{1,63}$/;

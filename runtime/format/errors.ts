@@ -39,13 +39,12 @@ export class ColdsealError extends Error {
     this.hint = details.hint;
   }
 
-  /** The class that decides the exit code: the first word of the code. */
-  get errorClass(): ErrorClass {
-    return this.code.slice(0, this.code.indexOf('_')) as ErrorClass;
-  }
-
   get exitCode(): number {
-    // A class that is not known must never pass for success.
-    return EXIT_CODES[this.errorClass] ?? EXIT_CODES.INTERNAL;
+    return exitCodeOf(this.code);
   }
+}
+
+/** The exit code of a reason code: its first word decides. A class that is not known never passes for success. */
+export function exitCodeOf(code: string): number {
+  return EXIT_CODES[code.slice(0, code.indexOf('_')) as ErrorClass] ?? EXIT_CODES.INTERNAL;
 }

@@ -39,7 +39,7 @@ export type SignerRole = Extract<Purpose, 1 | 2 | 3 | 4>;
 const SIGNER_ROLES: readonly SignerRole[] = [1, 2, 3, 4];
 
 /** Product and board identifiers: printable ASCII without quotes or spaces, such as `fsl,imx8mp-evk`. */
-const IDENTIFIER = { max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._,+:/-]*$/ };
+export const IDENTIFIER = { max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._,+:/-]*$/ };
 /** Shown to people, never compared. */
 const VERSION = { max: 64, pattern: /^[\x20-\x7e]+$/ };
 const NOTE_KEY = { max: 64, pattern: /^[a-z0-9][a-z0-9._-]*$/ };

@@ -37,7 +37,7 @@ const HASH_LENGTH = 32;
 /** PSS salt length: equal to the hash, as COSE fixes for PS256 (RFC 8230 section 2). */
 export const PSS_SALT_LENGTH = 32;
 /** DigestInfo for SHA-256 up to the digest (RFC 8017 section 9.2, note 1). */
-const DIGEST_INFO_SHA256 = fromHex('3031300d060960864801650304020105000420')!;
+const DIGEST_INFO_SHA256 = /* @__PURE__ */ fromHex('3031300d060960864801650304020105000420')!;
 
 /** Reads an rsaEncryption SubjectPublicKeyInfo; throws FORMAT_DER. Key size is the caller's policy. */
 export function readRsaSpki(spki: Uint8Array): RsaPublicKey | undefined {

@@ -63,6 +63,7 @@ export interface Struct<F extends FieldTable> {
 export type StructValue<S> = S extends Struct<infer F> ? RecordValue<F> : never;
 
 /** Defines a record and proves that its fields cover it exactly. */
+/* @__NO_SIDE_EFFECTS__ */
 export function struct<const F extends FieldTable>(
   name: string,
   size: number,
@@ -189,13 +190,14 @@ function writeUnsigned(view: DataView, at: number, size: number, value: number):
 }
 
 /** An unsigned 8-bit integer. */
-export const u8 = (doc: string): Codec<number> => unsigned(8, doc);
+export const u8 = /* @__NO_SIDE_EFFECTS__ */ (doc: string): Codec<number> => unsigned(8, doc);
 /** An unsigned 16-bit integer. */
-export const u16 = (doc: string): Codec<number> => unsigned(16, doc);
+export const u16 = /* @__NO_SIDE_EFFECTS__ */ (doc: string): Codec<number> => unsigned(16, doc);
 /** An unsigned 32-bit integer. */
-export const u32 = (doc: string): Codec<number> => unsigned(32, doc);
+export const u32 = /* @__NO_SIDE_EFFECTS__ */ (doc: string): Codec<number> => unsigned(32, doc);
 
 /** An unsigned 64-bit integer, as `bigint`. */
+/* @__NO_SIDE_EFFECTS__ */
 export function u64(doc: string): Codec<bigint> {
   return {
     size: 8,
@@ -211,6 +213,7 @@ export function u64(doc: string): Codec<bigint> {
 }
 
 /** A signed 64-bit integer, as `bigint`. */
+/* @__NO_SIDE_EFFECTS__ */
 export function i64(doc: string): Codec<bigint> {
   return {
     size: 8,
@@ -226,6 +229,7 @@ export function i64(doc: string): Codec<bigint> {
 }
 
 /** A fixed run of bytes, copied on reading. */
+/* @__NO_SIDE_EFFECTS__ */
 export function byteArray(size: number, doc: string): Codec<Uint8Array> {
   return {
     size,
@@ -258,19 +262,26 @@ function constantInteger(size: 1 | 2 | 4, expected: number, doc: string): Codec<
 }
 
 /** A 32-bit magic number: checked on reading, written by itself. */
-export const magic = (expected: number, doc: string): Codec<undefined> =>
+export const magic = /* @__NO_SIDE_EFFECTS__ */ (expected: number, doc: string): Codec<undefined> =>
   constantInteger(4, expected, doc);
 /** An 8-bit field with one legal value. */
-export const always8 = (expected: number, doc: string): Codec<undefined> =>
-  constantInteger(1, expected, doc);
+export const always8 = /* @__NO_SIDE_EFFECTS__ */ (
+  expected: number,
+  doc: string,
+): Codec<undefined> => constantInteger(1, expected, doc);
 /** A 16-bit field with one legal value. */
-export const always16 = (expected: number, doc: string): Codec<undefined> =>
-  constantInteger(2, expected, doc);
+export const always16 = /* @__NO_SIDE_EFFECTS__ */ (
+  expected: number,
+  doc: string,
+): Codec<undefined> => constantInteger(2, expected, doc);
 /** A 32-bit field with one legal value. */
-export const always32 = (expected: number, doc: string): Codec<undefined> =>
-  constantInteger(4, expected, doc);
+export const always32 = /* @__NO_SIDE_EFFECTS__ */ (
+  expected: number,
+  doc: string,
+): Codec<undefined> => constantInteger(4, expected, doc);
 
 /** Reserved bytes: written as zero, refused when they are not, so that they stay usable later. */
+/* @__NO_SIDE_EFFECTS__ */
 export function zeros(size: number, doc = 'reserved, zero'): Codec<undefined> {
   return {
     size,

@@ -11,6 +11,8 @@ import { type AnyNode, type Node, parse } from 'acorn';
 /** Stands for a value in a sentence; a private use character, so that no sentence has it. */
 const MARK = '\ue000';
 const WORDS_MIN = 2;
+/** Of what stands between blanks and values, what has letters. */
+const WORD = /(?<![^ \ue000])[^ \ue000]*[A-Za-z][^ \ue000]*/g;
 const IS_REASON_CODE = /^(?:BUDGET|CONFIG|FORMAT|HOST|INTERNAL|USAGE|VERIFY)_[A-Z0-9_]+$/;
 /** Labels are part of what is hashed and signed. */
 const IS_LABEL = /^coldseal .* v\d|\0/;
@@ -119,7 +121,7 @@ function textOf(node: AnyNode): string | undefined {
 }
 
 function isSentence(text: string): boolean {
-  return !IS_LABEL.test(text) && text.trim().split(' ').length >= WORDS_MIN;
+  return !IS_LABEL.test(text) && (text.match(WORD)?.length ?? 0) >= WORDS_MIN;
 }
 
 /** Every key of a property that is written as a text. */
