@@ -89,8 +89,8 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
   ['a virtual product', () => ({ production: true }), 'virtual is there on a production board'],
   [
     'stages beyond the total',
-    ({ budget }) => ({ budget: { ...budget, total_ms: 1000 } }),
-    'budget has 1040 ms of stages and 780',
+    ({ budget }) => ({ budget: { ...budget, total_ms: 500 } }),
+    'budget has 216 ms of stages and 484',
   ],
   ['no budgets', () => ({ budget: { total_ms: 2000, stages: {} } }), 'budget.stages are not set'],
   [
@@ -154,8 +154,8 @@ test('storage that cannot deliver the files in time is told, with the time it ta
       .map(({ message }) => message);
   assert.is(said(21_000_000).length, 1);
   assert.match(
-    said(80_000_000)[1]!,
-    /takes 1213 ms for 80000000 bytes at 66 MB\/s.* leaves 960 ms/,
+    said(160_000_000)[1]!,
+    /takes 2425 ms for 160000000 bytes at 66 MB\/s.* leaves 1784 ms/,
   );
 });
 

@@ -109,14 +109,12 @@ function endOf(rows: readonly TimeRow[], containers: readonly ContainerTimes[]):
   return ends.reduce((a, b) => (b.totalNs > a.totalNs ? b : a), ends[0] ?? last);
 }
 
-/** Two runs of one release may differ by this much of a stage. */
+/** Nothing in two runs of one release may differ by more than this part of the total. */
 export const AGREEMENT = 0.005;
-/** A stage that is shorter is compared with this: a part of it is a few instructions. */
-const SHORTEST_NS = 1e6;
 
 export interface Agreement {
   readonly runs: number;
-  /** The largest difference between two runs, as a part of their median. */
+  /** The largest difference between two runs in a row, a container or the total, as a part of the median total. */
   readonly maxDeviation: number;
   /** Where that is. */
   readonly at: string;
@@ -133,10 +131,12 @@ export function agreementOf(runs: readonly BootTimes[]): Agreement | undefined {
   if (others.some((run) => names(run) !== names(first))) {
     worst = { maxDeviation: 1, at: 'the stages, which are not the same' };
   } else {
+    const all = [first, ...others];
+    const sorted = (at: string): number[] => all.map((run) => run.get(at)!).sort((a, b) => a - b);
+    const total = Math.max(1, sorted('total')[Math.floor(all.length / 2)]!);
     for (const at of first.keys()) {
-      const sorted = [first, ...others].map((run) => run.get(at)!).sort((a, b) => a - b);
-      const median = sorted[Math.floor(sorted.length / 2)]!;
-      const maxDeviation = (sorted.at(-1)! - sorted[0]!) / Math.max(median, SHORTEST_NS);
+      const values = sorted(at);
+      const maxDeviation = (values.at(-1)! - values[0]!) / total;
       if (maxDeviation > worst.maxDeviation) worst = { maxDeviation, at };
     }
   }

@@ -48,8 +48,8 @@ export const kernel = z.strictObject({
     .enum(['keep', 'strip'])
     .default('keep')
     .describe(
-      'strip cuts the signature off each module: the boot chain checks the initramfs as a whole, and a check by the ' +
-        'kernel takes 20 to 100 ms; the kernel then counts as tainted, and must not enforce signatures',
+      'strip cuts the signature off each module: the boot chain checks the initramfs as a whole, and a check by ' +
+        'the kernel takes 25 to 60 ms; the kernel is then tainted, and must not enforce signatures',
     ),
   command_line: z
     .string()

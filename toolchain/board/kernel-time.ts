@@ -7,8 +7,8 @@ const KCONFIG_DEBUG = 'lib/Kconfig.debug';
 /** What a module costs; the measurements are in docs/boot-time.md. */
 export function moduleCost(board: Board): string {
   return keepsSignatures(board)
-    ? 'each module costs 20 to 120 ms on a virtual board, mostly for its signature (kernel.module_signatures)'
-    : 'each module costs 1 to 50 ms on a virtual board';
+    ? 'each module costs 25 to 100 ms on a virtual board, mostly for its signature (kernel.module_signatures)'
+    : 'each module costs 1 to 15 ms on a virtual board';
 }
 
 /** The least memory with which setting up the map of pages is felt. */
