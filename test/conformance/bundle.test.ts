@@ -8,8 +8,12 @@ import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { SEALED_POLICY, SEALED_TRUST } from '../../runtime/device-paths.ts';
+import type { Engine } from '../../runtime/engine.ts';
+import type { DevicePolicy } from '../../runtime/format/device-policy.ts';
+import { SLOT_STATE_SPACING, SlotStateRecord } from '../../runtime/format/slot-state.ts';
 import { main as sourceMain } from '../../runtime/main.ts';
 import { RUNTIME_REASONS } from '../../runtime/reasons.ts';
+import type { DeviceSys } from '../../runtime/sys.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import {
   imagePath,
@@ -18,11 +22,13 @@ import {
   putManifest,
   setPolicy,
   setState,
+  sha256,
   signed,
   slotManifest,
 } from '../support/board-lab.ts';
 import { Ended, type FakeBoard, type FakeRun } from '../support/fake-board.ts';
-import { FakeDevice } from '../support/fake-device.ts';
+import { REFUSALS } from '../support/refused-boards.ts';
+import { type Variation, VariedDevice } from '../support/varied-device.ts';
 
 const test = suite('bundle');
 
@@ -41,19 +47,46 @@ async function loadBundle(): Promise<Main> {
   return bundle.main;
 }
 
+/** What a row does besides preparing its board. */
+interface Course extends Variation {
+  readonly run?: FakeRun;
+  /** Between the boot and the commands. */
+  readonly after?: (board: FakeBoard) => void;
+  readonly commands?: readonly string[];
+}
+
+/** Each call that is made on a device with all that is handed over: a shortened name of an option would show. */
+function recorded(device: VariedDevice, calls: string[]): DeviceSys {
+  const shown = (_key: string, value: unknown): unknown =>
+    value instanceof Uint8Array
+      ? Buffer.from(value.slice(0, SHOWN_BYTES_MAX)).toString('latin1')
+      : value;
+  return new Proxy(device, {
+    get: (target, name: keyof DeviceSys) => {
+      const method = target[name] as (...args: unknown[]) => unknown;
+      return (...args: unknown[]): unknown => {
+        calls.push(`${name} ${JSON.stringify(args, shown)}`);
+        return method.apply(target, args);
+      };
+    },
+  });
+}
+
+/** Only the build knows it. */
+const VERSION = /0\.\d+\.\d+(-unbuilt)?(?=[,"])/;
+
+/** Buffers that are read into are longer, and empty. */
+const SHOWN_BYTES_MAX = 2048;
+
 /** Everything that can be seen of a boot and of the commands after it. */
-function observe(
-  main: Main,
-  board: FakeBoard,
-  run: FakeRun,
-  after?: (board: FakeBoard) => void,
-  commands: readonly string[] = COMMANDS,
-  device = new FakeDevice(board, run),
-): unknown {
+function observe(main: Main, board: FakeBoard, course: Course = {}): Observation {
+  const device = new VariedDevice(board, course.run ?? {}, course);
+  const calls: string[] = [];
   const said: string[] = [];
-  const engine = {
+  const engine: Engine = {
     ...device.engine(),
-    print: (line: string): void => void said.push(line),
+    sys: recorded(device, calls),
+    print: (line: string): void => void said.push(line.replace(VERSION, 'VERSION')),
     printError: (line: string): void => void said.push(`! ${line}`),
     reasons: () => RUNTIME_REASONS,
   };
@@ -64,33 +97,45 @@ function observe(
     result = error instanceof Ended ? error.how : String(error);
   }
   const { end, record, log } = device;
-  const { calls } = device;
   const booted = { result, end, record, log: [...log], calls: [...calls], state: [...board.state] };
-  after?.(board);
+  course.after?.(board);
   device.end = undefined;
   device.pid = () => 42;
-  const codes = commands.map((command) =>
+  const codes = (course.commands ?? COMMANDS).map((command) =>
     main(
       engine,
       command.split(' ').filter((word) => word !== ''),
     ),
   );
-  return { booted, said, codes, state: [...board.state] };
+  const { callCount } = device;
+  return { callCount, seen: { booted, said, codes, calls, state: [...board.state] } };
+}
+
+interface Observation {
+  readonly callCount: number;
+  readonly seen: unknown;
 }
 
 const COMMANDS = [
   'status',
   'status --json',
   'verify',
+  'verify --json',
   'mark-good',
   'mark-good --json',
   'mark-good',
   'run-containers',
   'run-containers --json',
   'reasons VERIFY_SIGNATURE',
+  'reasons HOST_NOT_FOUND --json',
   'reasons NONE',
   'reasons --json',
   '--help',
+  '--help --json',
+  '--version',
+  '--version --json',
+  'status -x',
+  'nonsense --json',
   'nonsense',
   '',
 ];
@@ -100,19 +145,61 @@ function flip(bytes: Uint8Array, at: number): Uint8Array {
   return bytes.with(index, bytes[index]! ^ 0x10);
 }
 
-type Row = readonly [
-  name: string,
-  prepare: (board: FakeBoard) => void,
-  run?: FakeRun,
-  after?: (board: FakeBoard) => void,
-];
+type Row = readonly [name: string, prepare: (board: FakeBoard) => void, course?: Course];
 
 const both = ['a', 'b'] as const;
 
+const ENGINES: readonly (readonly [name: string, course: Course])[] = [
+  ['started', { engines: { output: 'hello\nworld' } }],
+  ['refused by the engine', { engines: { code: 1, output: 'cannot\nno such thing\n' } }],
+  ['late', { engines: { never: true } }],
+  ['no engine', { engines: {}, failures: [[/^spawn/, 'ENOENT']] }],
+  ['reported', { engines: { output: 'hello\n' }, fork: 0 }],
+  ['no copy', { engines: {}, failures: [[/^fork/, 'ENOSYS']] }],
+];
+
+const ENDS: readonly (readonly [name: string, actions: DevicePolicy['onFailure']])[] = [
+  ['halt', [{ action: 'halt' }]],
+  ['power-off', [{ action: 'power-off' }]],
+  ['restart', [{ action: 'restart', delayS: 1, max: 1 }, { action: 'halt' }]],
+  ['recovery, which is not there', [{ action: 'recovery' }, { action: 'power-off' }]],
+];
+
+/** Kernels that lack something, by what they answer. */
+const KERNELS: readonly (readonly [name: string, course: Course])[] = [
+  ['that does everything', { run: { detachedLayers: true } }],
+  ['without descriptors for layers', { failures: [[/^configure overlay fd/, 'EINVAL']] }],
+  ['without single layers', { failures: [[/^configure overlay \S+ lowerdir\+/, 'EINVAL']] }],
+  ['without verity of overlays', { failures: [[/^configure overlay string verity/, 'EINVAL']] }],
+  [
+    'without options of overlays',
+    { failures: [[/^configure overlay|^configure-probe/, 'EINVAL']] },
+  ],
+  ['without EROFS from files', { failures: [[/^mount-source erofs \/proc/, 'ENOTBLK']] }],
+  ['without EROFS', { failures: [[/^fsopen erofs/, 'ENODEV']] }],
+  ['without overlays', { failures: [[/^fsopen overlay/, 'ENODEV']] }],
+  ['without fsopen', { failures: [[/^fsopen/, 'ENOSYS']] }],
+  ['that refuses to mount', { failures: [[/^moveMount/, 'EPERM']] }],
+  ['that finds the image damaged', { failures: [[/^mount-source/, 'EUCLEAN']] }],
+  ['without verity', { run: { measure: () => ({ verity: 'unsupported' }) } }],
+  ['without verity on images', { run: { measure: () => ({ verity: 'not-enabled' }) } }],
+  ['without modules', { failures: [[/^loadModule/, 'ENOEXEC']] }],
+];
+
+/** Changes a byte of both copies and makes their hashes right again. */
+function changeState(board: FakeBoard, at: number, value: number): void {
+  for (const start of [0, SLOT_STATE_SPACING]) {
+    const copy = board.state.subarray(start, start + SlotStateRecord.size);
+    copy[at] = value;
+    const end = SlotStateRecord.at.sha256;
+    copy.set(sha256(copy.subarray(0, end)), end);
+  }
+}
+
 const ROWS: readonly Row[] = [
   ['as it should be', () => undefined],
-  ['no counter', () => undefined, { counter: false }],
-  ['writes fail', () => undefined, { failWrites: true }],
+  ['no counter', () => undefined, { run: { counter: false } }],
+  ['writes fail', () => undefined, { run: { failWrites: true } }],
   [
     'no manifest',
     (board) => both.forEach((slot) => board.store.delete(`slots/${slot}/manifest.cose`)),
@@ -173,18 +260,68 @@ const ROWS: readonly Row[] = [
   [
     'changed after the boot',
     () => undefined,
-    {},
-    (board) => putManifest(board, 'a', signed(slotManifest('a', { version: '2.0' }))),
+    { after: (board) => putManifest(board, 'a', signed(slotManifest('a', { version: '2.0' }))) },
   ],
   [
     'an image changed after the boot',
     () => undefined,
-    {},
-    (board) => {
-      const file = board.store.get(imagePath('a', 1))!;
-      file.bytes = flip(file.bytes, 9);
+    {
+      after: (board) => {
+        const file = board.store.get(imagePath('a', 1))!;
+        file.bytes = flip(file.bytes, 9);
+      },
     },
   ],
+  [
+    'sealed files of another release after the boot',
+    () => undefined,
+    { after: (board) => board.initramfs.set(SEALED_TRUST, new Uint8Array(3)) },
+  ],
+  ['a state of another layout', (board) => changeState(board, 4, 2)],
+  ['a state whose reserved bytes are used', (board) => changeState(board, 22, 1)],
+  ['a state that begins otherwise', (board) => changeState(board, 0, 0)],
+  ['a state with an unknown slot', (board) => changeState(board, 6, 9)],
+  ['a state with epochs out of order', (board) => changeState(board, 136, 1)],
+  ['a board without a device tree', (board) => (board.smbios = { vendor: 'QEMU', product: 'q35' })],
+  [
+    'a board that SMBIOS names',
+    (board) => {
+      board.smbios = { vendor: 'QEMU', product: 'q35' };
+      setPolicy(board, { identity: { kind: 'smbios', vendor: 'QEMU', product: 'q35' } });
+    },
+  ],
+  ['one slot', (board) => setPolicy(board, { slotCount: 1 })],
+  [
+    'a production board',
+    (board) => {
+      setPolicy(board, { isProduction: true });
+      board.commandLine = 'coldseal.report=results\n';
+    },
+  ],
+  ...(['file', 'console'] as const).flatMap((containerOutput) =>
+    ENGINES.map(([name, course]): Row => [
+      `containers that print to the ${containerOutput}: ${name}`,
+      (board) => {
+        setPolicy(board, { containerOutput });
+        if (course.fork === 0) board.commandLine = 'coldseal.report=results\n';
+      },
+      course,
+    ]),
+  ),
+  ...ENDS.map(([name, onFailure]): Row => [
+    `nothing boots: ${name}`,
+    (board) => {
+      setPolicy(board, { onFailure });
+      for (const path of board.store.keys())
+        if (path.startsWith('slots/')) board.store.delete(path);
+    },
+  ]),
+  ...KERNELS.map(([name, course]): Row => [
+    `a kernel ${name}`,
+    (board) => setPolicy(board, { verity: 'if-supported' }),
+    course,
+  ]),
+  ...REFUSALS.map(([name, change]): Row => [`refused: ${name}`, (board) => change(board)]),
   ...[SEALED_POLICY, SEALED_TRUST].flatMap((path) =>
     [0, 1, 5, 20, 60].map((at): Row => [
       `${path} byte ${at}`,
@@ -206,26 +343,28 @@ test('a boot and its commands, for boards as they should be and not', async () =
     },
   ]);
   for (const recovery of [false, true]) {
-    for (const [name, prepare, run = {}, after] of recovery ? ROWS : [...ROWS, ...flips]) {
+    for (const [name, prepare, course] of recovery ? ROWS : [...ROWS, ...flips]) {
       const [expected, actual] = [sourceMain, bundleMain].map((main) => {
         const board = makeBoard({ recovery });
         prepare(board);
-        return JSON.stringify(observe(main, board, run, after), undefined, 1);
+        return JSON.stringify(observe(main, board, course).seen, undefined, 1);
       });
-      if (actual !== expected) assert.is(firstDifference(actual!, expected!), '', name);
+      if (actual !== expected)
+        assert.unreachable(`${name}: ${firstDifference(actual!, expected!)}`);
     }
   }
 });
 
 test('every call of a boot fails once', async () => {
   const bundleMain = await loadBundle();
-  const calls = new FakeDevice(makeBoard());
-  observe(sourceMain, calls.board, {}, undefined, [], calls);
-  for (let failAt = 1; failAt <= calls.callCount; failAt++) {
-    const [expected, actual] = [sourceMain, bundleMain].map((main) =>
-      JSON.stringify(observe(main, makeBoard(), { failAt }, undefined, []), undefined, 1),
-    );
-    if (actual !== expected) assert.is(firstDifference(actual!, expected!), '', `call ${failAt}`);
+  const { callCount } = observe(sourceMain, makeBoard(), { commands: [] });
+  for (let failAt = 1; failAt <= callCount; failAt++) {
+    const [expected, actual] = [sourceMain, bundleMain].map((main) => {
+      const { seen } = observe(main, makeBoard(), { run: { failAt }, commands: [] });
+      return JSON.stringify(seen, undefined, 1);
+    });
+    if (actual !== expected)
+      assert.unreachable(`call ${failAt}: ${firstDifference(actual!, expected!)}`);
   }
 });
 

@@ -9,7 +9,14 @@
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import { SysError } from '../../runtime/sys-error.ts';
-import type { ClockReading, DeviceSys, Fd, LogLevel, SpawnJob } from '../../runtime/sys.ts';
+import type {
+  ChildExit,
+  ClockReading,
+  DeviceSys,
+  Fd,
+  LogLevel,
+  SpawnJob,
+} from '../../runtime/sys.ts';
 import { digestOf, Ended, rememberingCrypto, ueventOf } from './fake-board.ts';
 import { FakeMounts } from './fake-mounts.ts';
 
@@ -149,7 +156,7 @@ export class FakeDevice extends FakeMounts implements DeviceSys {
     throw new SysError('spawn', 'ENOENT', job.argv[0]);
   }
 
-  waitChild(): undefined {
+  waitChild(): ChildExit | undefined {
     this.call('waitChild');
     return undefined;
   }
@@ -178,12 +185,12 @@ export class FakeDevice extends FakeMounts implements DeviceSys {
     throw new SysError('pipe', 'EMFILE');
   }
 
-  waitReadable(): Fd[] {
+  waitReadable(_fds: readonly Fd[]): Fd[] {
     this.call('waitReadable');
     return [];
   }
 
-  readStream(): number {
+  readStream(_fd: Fd, _into: Uint8Array): number {
     this.call('readStream');
     return 0;
   }

@@ -1,6 +1,6 @@
 /** The mounts of a fake board: contexts, composefs images down to the file they came from, and the old mount(2). */
 import { SysError } from '../../runtime/sys-error.ts';
-import type { Fd, FsConfig, MountAttributes } from '../../runtime/sys.ts';
+import type { Fd, FsConfig, LoopDevice, MountAttributes } from '../../runtime/sys.ts';
 import { type Mounted, textOf } from './fake-board.ts';
 import { FakeMachine, STORE } from './fake-machine.ts';
 
@@ -111,7 +111,7 @@ export class FakeMounts extends FakeMachine {
     if (!this.mounts.delete(target)) throw new SysError('umount2', 'EINVAL', target);
   }
 
-  attachLoop(): never {
+  attachLoop(_file: Fd): LoopDevice {
     throw new SysError('attachLoop', 'ENOENT');
   }
 

@@ -44,7 +44,7 @@ const KEYS: ReadonlySet<string> = new Set(
     'upperdir workdir',
     'slot report',
     // Fields of a record that a refusal can name: what has only one value.
-    'magic layout unused',
+    'magic layout unused reserved1 reserved2 reserved3',
   ].flatMap((words) => words.split(' ')),
 );
 

@@ -42,8 +42,11 @@ export function takeTextsOut(bundle: string): OutOfLine {
   return { code, texts: [...numbers.keys()], words, dropped };
 }
 
-/** Where something stands: run once when the bundle starts, there as the argument of a call, or in a function. */
-type Place = 'module' | 'argument' | 'function';
+/**
+ * Where something stands: run once when the bundle starts, there as an argument of a call, such as the name of a record,
+ * there within a table that is an argument, such as a record's fields; or in a function.
+ */
+type Place = 'module' | 'argument' | 'record' | 'function';
 
 interface Change {
   readonly start: number;
@@ -87,8 +90,9 @@ class Rewriter {
     // Reason codes are three bytes in four of what is left of an error; as constants of a module they stay.
     if (place === 'function' && IS_REASON_CODE.test(text)) return this.#lookUp(text);
     if (!isSentence(text) || this.#keys.has(text)) return undefined;
+    if (place === 'argument') return undefined;
     // A record says what each field means, for the documentation; the device never asks.
-    if (place === 'argument') {
+    if (place === 'record') {
       this.dropped.add(text);
       return '""';
     }
@@ -110,7 +114,8 @@ class Rewriter {
 
 function placeBelow(node: AnyNode, place: Place): Place {
   if (place === 'function' || /Function|PropertyDefinition/.test(node.type)) return 'function';
-  return node.type === 'CallExpression' ? 'argument' : place;
+  if (place === 'module' && node.type === 'CallExpression') return 'argument';
+  return place === 'argument' && node.type === 'ObjectExpression' ? 'record' : place;
 }
 
 /** The text of a literal or a template, with a mark for each value. */
