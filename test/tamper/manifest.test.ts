@@ -11,12 +11,13 @@ import { equalBytes } from '../../runtime/format/bytes.ts';
 import { decodeCanonical, encodeCanonical } from '../../runtime/format/cbor.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../runtime/format/envelope.ts';
 import { decodeManifest, encodeManifest } from '../../runtime/format/manifest.ts';
-import { verifyManifest } from '../../runtime/verify.ts';
+import { type ManifestVerdict, verifyManifest } from '../../runtime/verify.ts';
 import { signEnvelope } from '../../toolchain/sign/sign-envelope.ts';
 import { mutations } from '../support/cbor-mutations.ts';
 import { codeOf } from '../support/expect-code.ts';
 import { testManifest, testPolicy } from '../support/manifests.ts';
 import { testSigner } from '../support/test-pki.ts';
+import { VectorRng } from '../support/vector-rng.ts';
 
 const test = suite('tamper: manifest');
 const crypto = createNodeCrypto();
@@ -46,6 +47,31 @@ test('changed under the old signature, every field is refused for it', () => {
     });
     assert.is(verdict.reason?.code, 'VERIFY_SIGNATURE', where);
     assert.is(verdict.manifest, undefined, where);
+  }
+});
+
+test('of 1,000 random bit flips of a manifest none verifies', () => {
+  const { protectedHeader, payload, signature } = envelope;
+  const verdictOf = (changed: Uint8Array): ManifestVerdict =>
+    verifyManifest({
+      envelope: encodeEnvelope(protectedHeader, changed, signature),
+      denyList: undefined,
+      crypto,
+      images: 'at-mount',
+      policy,
+    });
+  assert.ok(verdictOf(payload).ok);
+  const rng = new VectorRng(0x5eed);
+  for (let round = 0; round < 1000; round++) {
+    const changed = Uint8Array.from(payload);
+    const bit = rng.below(payload.length * 8);
+    changed[bit >> 3]! ^= 1 << (bit & 7);
+    const { ok, reason, manifest } = verdictOf(changed);
+    assert.equal(
+      [ok, reason?.code, manifest],
+      [false, 'VERIFY_SIGNATURE', undefined],
+      `bit ${bit}`,
+    );
   }
 });
 

@@ -53,7 +53,7 @@ interface Expected {
   /** Codes of the notes, in order. Default: none. */
   readonly notes?: readonly string[];
   /** What the kernel says when the container reads a file. Default: nothing, and the file is whole. */
-  readonly errors?: Partial<Readonly<Record<ProbeFile, RegExp>>>;
+  readonly errors?: Partial<Readonly<Record<ProbeFile, string>>>;
   /** Why the container could not start. */
   readonly container?: string;
 }
@@ -69,7 +69,9 @@ interface Row {
   readonly after?: (state: SlotState | undefined, damaged: number) => void;
 }
 
-const EIO = /^Input\/output error$/;
+const EIO = 'Input/output error';
+/** Overlayfs looks for an object when the file is opened, and has no other word for one that is not there. */
+const ENOENT = 'No such file or directory';
 const a = (): Expected => ({ attempts: [['a', null]], outcome: 'booted' });
 /** Slot a is refused, b boots. */
 const b = (code: string): Expected => ({
@@ -296,7 +298,11 @@ const ROWS: readonly Row[] = [
     change: unsealFile(data),
     boots: [{ ...a(), errors: { data: EIO } }],
   },
-  { name: 'object missing', change: removeFile(data), boots: [{ ...a(), errors: { data: EIO } }] },
+  {
+    name: 'object missing',
+    change: removeFile(data),
+    boots: [{ ...a(), errors: { data: ENOENT } }],
+  },
   {
     name: 'Merkle block of an object',
     change: flipSealed(data, { tree: 0 }),
@@ -461,13 +467,8 @@ function assertBoot(
     const { bytes, sha256, error } = readings[file];
     const content = release.content[file];
     assert.is(sha256, sha256Hex(content.subarray(0, bytes)), `${file}: wrong data`);
-    const isWhole = bytes === content.length;
-    const wanted = expected.errors?.[file];
-    if (wanted === undefined) assert.equal([error, isWhole], ['', true], file);
-    else {
-      assert.match(error, wanted, file);
-      assert.not(isWhole, file);
-    }
+    const wanted = expected.errors?.[file] ?? '';
+    assert.equal([error, bytes === content.length], [wanted, wanted === ''], file);
   }
 }
 
