@@ -114,8 +114,8 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
   ],
 ];
 
-function noKernel({ kernel: { package: _, ...kernelWithout } }: Board): Partial<Board> {
-  return { kernel: kernelWithout };
+function noKernel(board: Board): Partial<Board> {
+  return { kernel: { ...board.kernel, package: undefined } };
 }
 
 function kernel(settings: Partial<Board['kernel']>): Change {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isatty } from 'node:tty';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
@@ -25,7 +26,7 @@ const RECORD: BootRecord = {
   engine: 'quickjs',
   kernel: '6.12',
   clock: { name: 'CLOCK_BOOTTIME', beforeKernelNs: null, counter: null },
-  stages: [{ name: 'setup', startNs: 800 * MS, endNs: 810 * MS }],
+  stages: [{ name: 'setup', startNs: 806 * MS, endNs: 810 * MS }],
   slot: 'a',
   attempts: [{ slot: 'a', reason: null }],
   release: null,
@@ -44,6 +45,10 @@ const LATE: BootRecord = {
   ...RECORD,
   stages: [{ name: 'setup', startNs: 3e9, endNs: 3e9 + 1 }],
 };
+
+/** As far as it is looked at: the letters in the header of an arm64 Image. */
+const ARM_KERNEL = Buffer.alloc(0x400);
+ARM_KERNEL.write('ARM\x64', 0x38, 'latin1');
 
 let dir: TempDir;
 let cache: string;
@@ -68,14 +73,16 @@ test.after.each(() => {
 async function makeRelease(changes: {
   readonly board?: string | null;
   readonly commandLine?: string;
+  readonly kernel?: Uint8Array;
   readonly without?: string;
 }): Promise<void> {
   const release = join(dir.path, 'release');
   rmSync(release, { recursive: true, force: true });
   mkdirSync(release);
   const { board = 'qemu-x86_64', commandLine = 'console=ttyS0 quiet\n', without } = changes;
+  const { kernel = Buffer.from('kernel') } = changes;
   const files = [
-    { name: BOOT_FILE.kernel, bytes: Buffer.from('kernel') },
+    { name: BOOT_FILE.kernel, bytes: kernel },
     { name: BOOT_FILE.initramfs, bytes: Buffer.from('initramfs') },
     { name: BOOT_FILE.cmdline, bytes: Buffer.from(commandLine) },
   ];
@@ -170,7 +177,10 @@ test('the board gets the boot partition, and a copy of the disk', async () => {
   assert.is((await run(release())).code, 0);
   assert.ok(readFileSync(join(release(), 'disk.img')).equals(before));
   const given = readFileSync(join(dir.path, 'arguments'), 'utf8');
-  assert.match(given, /-append console=ttyS0 quiet idle=poll coldseal\.report=coldseal\.report -drive/);
+  assert.match(
+    given,
+    /-append console=ttyS0 quiet idle=poll coldseal\.report=coldseal\.report -drive/,
+  );
   assert.match(given, /-M q35,hpet=off .*-m 1024/);
   assert.equal(readdirSync(join(cache, 'coldseal')), []);
   await makeRelease({ commandLine: 'quiet' });
@@ -216,11 +226,14 @@ test('--json and --out say the same, with digests and the emulator', async () =>
 test('runs that differ are evidence of another class', async () => {
   fakeQemu(
     line(RECORD),
-    `[ ! -f $0.again ] || sed -i 's/810000000/811000000/' ${join(dir.path, 'to-report')}; touch $0.again`,
+    `[ ! -f $0.again ] || sed -i 's/806000000/800000000/; s/810000000/804000000/' ${join(dir.path, 'to-report')}; touch $0.again`,
   );
   const { code, stdout } = await run(release(), '--runs', '2');
   assert.is(code, 0);
-  assert.match(stdout, /evidence: virtual-wallclock; 2 runs differ by \d+\.\d+% \(setup\)/);
+  assert.match(
+    stdout,
+    /evidence: virtual-wallclock; 2 runs differ by 0\.7\d% of the total \(kernel\)/,
+  );
 });
 
 test('--console shows the console beside the result', async () => {
@@ -272,6 +285,7 @@ test('what cannot be booted is refused before QEMU runs', async () => {
     ['CONFIG_BOARD_UNKNOWN', 'an unknown board', () => makeRelease({ board: 'nonesuch' })],
     ['CONFIG_BOARD_NOT_VIRTUAL', 'a real board', () => makeRelease({ board: 'ti-am62x-sk' })],
     ['CONFIG_BOARD_NOT_VIRTUAL', 'production', () => undefined, ['--board', production]],
+    ['CONFIG_BOARD_MISMATCH', 'a kernel for ARM', () => makeRelease({ kernel: ARM_KERNEL })],
     ['FORMAT_BOOT_PARTITION', 'no kernel', () => makeRelease({ without: BOOT_FILE.kernel })],
     ['FORMAT_BOOT_PARTITION', 'two lines', () => makeRelease({ commandLine: 'a\nb\n' })],
     ['FORMAT_RELEASE_JSON', 'no JSON', () => writeFileSync(join(release(), 'release.json'), '{')],
@@ -304,6 +318,14 @@ test('--shell boots to the terminal, without a report', async () => {
   assert.not.match(given, /coldseal\.report|icount/);
   fakeQemu(undefined, 'exit 1');
   assert.is((await run(release(), '--shell')).code, 6);
+});
+
+test('--shell does not wait for ever where nobody can end it', async () => {
+  // Somebody runs the tests on a terminal: there it would.
+  if (isatty(0)) return;
+  fakeQemu(undefined, 'exec sleep 60');
+  const { code, stderr } = await run(release(), '--shell', '--timeout', '1');
+  assert.equal([code, /HOST_BOARD_TIMEOUT/.test(stderr)], [6, true]);
 });
 
 test.run();
