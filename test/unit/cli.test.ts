@@ -462,6 +462,13 @@ test('the time spent before the first update counts, and done twice prints once'
   progress.done();
   progress.done();
   assert.is(printed, 'Reading: 250 in 2 min 05 s, 2/s\n');
+
+  printed = '';
+  const slow = startProgress('Booting', { unit: 'entries' }, sink);
+  nowMs += 21_000;
+  slow.update(2);
+  slow.done();
+  assert.is(printed, 'Booting: 2 in 21.0 s, 10.5 s each\n');
 });
 
 test('amounts and durations for people', () => {

@@ -1,9 +1,10 @@
 /** Partition table and boot partition: written, read again, and refused when a byte is changed. */
-import { ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import { checkDisk, diskExitCode } from '../../toolchain/disk/check-disk.ts';
 import { BOOT_BYTES_MIN, type FatVolume, writeFat } from '../../toolchain/disk/fat.ts';
 import type { BootFile } from '../../toolchain/disk/disk.ts';
 import { readFat } from '../../toolchain/disk/fat-reader.ts';
@@ -109,6 +110,21 @@ test('two copies that are sound and differ are refused', () => {
     codeOf(() => readGpt(readerOf(disk), disk.length)),
     'FORMAT_GPT',
   );
+});
+
+test('an image that was cut short is told from one that is damaged', async () => {
+  const whole = diskOf(GPT);
+  const cut = whole.subarray(0, 2 * MIB + 100);
+  assert.throws(
+    () => readGpt(readerOf(cut), cut.length),
+    /the disk has 2097152 bytes, expected at least 4194304/,
+  );
+  using dir = tempDir();
+  const path = join(dir.path, 'cut.img');
+  writeFileSync(path, cut);
+  const report = await checkDisk(path, { policy: undefined });
+  assert.equal([report.size, diskExitCode(report)], [cut.length, 4]);
+  assert.match(report.findings[0]!.hint!, /cut short/);
 });
 
 test('an image on a larger medium is read by its own second copy', () => {

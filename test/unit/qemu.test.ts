@@ -147,7 +147,7 @@ test('the version of QEMU, and a console on the terminal', async () => {
   fake('echo nonsense', 'aarch64');
   assert.is(await emulatorVersion('aarch64'), 'unknown');
   fake(`echo "$@" > ${join(dir.path, 'arguments')}; exit 3`);
-  assert.is(await bootInteractively(MACHINE), 3);
+  assert.is(await bootInteractively(MACHINE, { timeoutMs: 60_000 }), 3);
   assert.match(readFileSync(join(dir.path, 'arguments'), 'utf8'), /mon:stdio/);
 });
 

@@ -24,6 +24,7 @@ import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { BOOT_FILE } from '../disk/disk.ts';
+import { describeKernel } from '../disk/kernel.ts';
 import { openDisk, readBootFiles } from '../disk/open-disk.ts';
 import { writeAll } from '../disk/write-all.ts';
 import { readInput } from '../files/read-input.ts';
@@ -98,6 +99,7 @@ export function readBootInputs(dir: string, options: BootInputOptions): BootInpu
     );
   };
   const kernel = read(BOOT_FILE.kernel);
+  refuseOtherArchitecture(board, kernel);
   const initramfs = read(BOOT_FILE.initramfs);
   const commandLineBytes = read(BOOT_FILE.cmdline);
   const commandLine = parseCommandLineFile(commandLineBytes);
@@ -188,6 +190,17 @@ function loadVirtualBoard(
   throw new ColdsealError('CONFIG_BOARD_NOT_VIRTUAL', `Cannot boot board ${board.id}: ${problem}`, {
     hint: 'coldseal board list shows the boards; --board names another one',
   });
+}
+
+/** QEMU would blame the kernel's age. What is no kernel known here is left for the machine to refuse. */
+function refuseOtherArchitecture(board: Board, kernel: Uint8Array): void {
+  const arch = describeKernel(kernel)?.arch;
+  if (arch === undefined || arch === board.arch) return;
+  throw new ColdsealError(
+    'CONFIG_BOARD_MISMATCH',
+    `Cannot boot board ${board.id}, which is ${board.arch}: the kernel of the release is for ${arch}`,
+    { hint: 'leave --board out for the board that the release was made for' },
+  );
 }
 
 /** One line of printable ASCII, as bootloaders hand it on. Throws FORMAT_BOOT_PARTITION. */

@@ -6,6 +6,7 @@
  * says more than any boot does. A kill is a power cut: the file of a disk keeps what the guest had written by then.
  */
 import { statSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { lastLines, runTool, runToolToSuccess, type ToolResult } from '../host/run-tool.ts';
 import {
@@ -47,6 +48,7 @@ export const CONSOLE_BYTES_MAX = 16 * 1024 * 1024;
 /** A boot record has at most a quarter of this. */
 export const REPORT_BYTES_MAX = 1024 * 1024;
 const REPORT_WATCH_MS = 200;
+const STDIN = 0;
 /** What Linux says last when it halts; it keeps the processor then, and nothing would end QEMU. */
 const HALTED = 'reboot: System halted';
 
@@ -56,24 +58,33 @@ export async function bootMachine(
   limits: BootLimits,
 ): Promise<BootResult> {
   const first = await runMachine(machine, limits, diskBackend);
-  if (!isUringRefused(first.result)) return judge(machine, limits, first);
+  if (!isUringRefused(first.result)) return judge(limits, first);
   // Containers and hardened kernels refuse io_uring; then reads complete when the host's threads have done them.
   diskBackend = 'threads';
-  return judge(machine, limits, await runMachine(machine, limits, diskBackend));
+  return judge(limits, await runMachine(machine, limits, diskBackend));
 }
 
 /** What the first board of this process found out about io_uring. */
 let diskBackend: DiskBackend = 'io_uring';
 
-/** Boots a machine with its console on the terminal of this process; returns QEMU's exit code. */
+/**
+ * Boots a machine with its console on the terminal of this process; returns QEMU's exit code. A person has as long as
+ * they like; where stdin is no terminal nobody might ever end the board, so that the time is limited there.
+ */
 export async function bootInteractively(
   machine: VirtualMachine,
-  signal?: AbortSignal,
+  { timeoutMs, signal }: Pick<BootLimits, 'timeoutMs' | 'signal'>,
 ): Promise<number> {
   const { name, debian } = emulatorOf(machine.architecture);
   // On a terminal nothing is measured, so that the slower backend, which always works, will do.
   const args = qemuArguments({ ...machine, isInteractive: true }, 'threads');
-  return (await runTool([name, ...args], { debian, signal, isOnTerminal: true })).code;
+  const settings = { debian, signal, isOnTerminal: true };
+  const { code, isLate } = await runTool(
+    [name, ...args],
+    isatty(STDIN) ? settings : { ...settings, timeoutMs },
+  );
+  if (isLate) throw tooLate(timeoutMs, 'stdin is no terminal, so that nobody can end it');
+  return code;
 }
 
 /** QEMU's version, such as `7.2.22`. */
@@ -154,7 +165,7 @@ function isUringRefused({ code, stderr }: ToolResult): boolean {
   return code > 0 && /io_uring/.test(stderr);
 }
 
-function judge(machine: VirtualMachine, limits: BootLimits, run: MachineRun): BootResult {
+function judge(limits: BootLimits, run: MachineRun): BootResult {
   const { result, ms, backend, ending } = run;
   const console = result.stdout.toString('latin1').replaceAll('\r', '');
   const { excess, cut, halted } = ending;
@@ -162,16 +173,12 @@ function judge(machine: VirtualMachine, limits: BootLimits, run: MachineRun): Bo
     const most = excess === 'report' ? REPORT_BYTES_MAX : CONSOLE_BYTES_MAX;
     throw new ColdsealError(
       'HOST_BOARD_OUTPUT',
-      `Cannot boot ${machine.kernel}: it wrote more than ${most} bytes to its ${excess}`,
+      `Cannot boot the virtual board: it wrote more than ${most} bytes to its ${excess}`,
       { hint: consoleEnd(console) },
     );
   }
   if (cut !== true && result.isLate) {
-    throw new ColdsealError(
-      'HOST_BOARD_TIMEOUT',
-      `Cannot boot ${machine.kernel}: it did not power off within ${limits.timeoutMs} ms`,
-      { hint: consoleEnd(console) },
-    );
+    throw tooLate(limits.timeoutMs, consoleEnd(console));
   }
   if (cut !== true && halted !== true && result.code !== 0) {
     throw new ColdsealError('HOST_TOOL_FAILED', `Cannot run QEMU: it exited with ${result.code}`, {
@@ -179,6 +186,14 @@ function judge(machine: VirtualMachine, limits: BootLimits, run: MachineRun): Bo
     });
   }
   return { console, ms, wasCut: cut === true, backend };
+}
+
+function tooLate(timeoutMs: number, hint: string): ColdsealError {
+  return new ColdsealError(
+    'HOST_BOARD_TIMEOUT',
+    `Cannot boot the virtual board: it did not switch itself off within ${timeoutMs} ms`,
+    { hint: `--timeout gives it longer; ${hint}` },
+  );
 }
 
 /** For a hint: what the board said last. */

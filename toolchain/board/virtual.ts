@@ -119,7 +119,8 @@ export async function bootShell(dir: string, options: BootReleaseOptions): Promi
   using disk = inputs.copyDisk('shell.img');
   const kernel = await kernelOf(inputs, options.signal);
   const machine = machineOf({ ...inputs, kernel }, disk.path, withConsole(inputs));
-  return await bootInteractively(machine, options.signal);
+  const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  return await bootInteractively(machine, { signal, timeoutMs });
 }
 
 /** The kernel as it is on the disk, or what is packed in it where the board file asks for that. */

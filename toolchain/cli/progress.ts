@@ -95,6 +95,9 @@ export function formatBar(
 
 function formatRate(done: number, unit: ProgressOptions['unit'], elapsedMs: number): string {
   const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0;
+  if (unit !== 'bytes' && perSecond > 0 && perSecond < 1) {
+    return `${formatDuration(elapsedMs / done)} each`;
+  }
   return `${formatAmount(Math.round(perSecond), unit)}/s`;
 }
 

@@ -19,7 +19,7 @@ line of boot-records.jsonl, and the consoles. Figures of a virtual board compare
 its budget is measured on that board (docs/boot-time.md).
 
 --shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system
-image offers there, or what on_failure of a development board gives.`,
+image offers there, or what on_failure of a development board gives. --timeout counts only where stdin is no terminal.`,
   args: [{ name: 'dir', help: 'release directory with a disk.img' }],
   options: {
     runs: {
@@ -75,7 +75,9 @@ image offers there, or what on_failure of a development board gives.`,
       runs: options.runs,
       onRun: (run) => progress.show(run - 1),
       onConsole: options.console ? (text) => output.errorText(text) : undefined,
-    }).finally(() => progress.end());
+    })
+      .then((all) => (progress.show(all.length), all))
+      .finally(() => progress.end());
     const written = options.out === undefined ? [] : writeJournal(options.out, boots);
     for (const line of bootTable(boots.at(-1)!, output.style)) output.line(line);
     output.line(agreementText(boots));
@@ -114,14 +116,15 @@ function startProgress(
   runs: number,
 ): { show: (done: number) => void; end: () => void } {
   if (runs === 0) return { show: () => undefined, end: () => undefined };
-  const bar = output.progress('Booting', { unit: 'entries', total: runs });
+  // One boot takes as long as it takes: there is nothing to count.
+  const counted = { unit: 'entries', total: runs } as const;
+  const bar = output.progress('Booting', runs === 1 ? { unit: 'step' } : counted);
   let done = 0;
   const timer = setInterval(() => bar.update(done), REDRAW_MS);
   return {
     show: (count) => bar.update((done = count)),
     end: () => {
       clearInterval(timer);
-      bar.update(runs);
       bar.done();
     },
   };

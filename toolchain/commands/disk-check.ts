@@ -80,7 +80,7 @@ function textReport(path: string, report: DiskReport): string[] {
       ({ name, size, sha256 }) => `boot file     ${name}: ${size} bytes, ${sha256}`,
     ),
     ...slots.map(({ slot, ok, signature, manifest, objects }) => {
-      const release = manifest === undefined ? '' : ` ${manifest.product} ${manifest.version}`;
+      const release = manifest === undefined ? '' : ` ${manifest.product} ${manifest.version},`;
       return `slot ${slot.padEnd(9)}${ok ? 'good' : 'NOT good'},${release} ${objects} objects, signature ${signature}`;
     }),
     ...(state === undefined

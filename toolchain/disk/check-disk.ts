@@ -6,10 +6,10 @@
  * yes: without trust the signatures, and partitions that coldseal does not know. Free space is not looked at.
  */
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { PARTITION } from '../../runtime/device-paths.ts';
 import { equalBytes } from '../../runtime/format/bytes.ts';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
-import type { Manifest } from '../../runtime/format/manifest.ts';
 import {
   readSlotState,
   SLOT_STATE_COPIES,
@@ -81,7 +81,8 @@ export class Findings {
 export async function checkDisk(path: string, options: CheckDiskOptions): Promise<DiskReport> {
   const findings = new Findings();
   using disk = await findings.collect('partition table', 'malformed', () => openDisk(path));
-  if (disk === undefined) return reportOf(undefined, findings);
+  if (disk === undefined)
+    return reportOf({ size: fileSize(path), partitions: [] }, findings, false);
   const bootFiles = await findings.collect('boot partition', 'malformed', () =>
     readBootFiles(disk),
   );
@@ -117,17 +118,26 @@ export function diskExitCode({ findings }: Pick<DiskReport, 'findings'>): 0 | 3 
   return findings.length > 0 ? 3 : 0;
 }
 
-function reportOf(disk: OpenDisk | undefined, findings: Findings): DiskReport {
+function reportOf(
+  disk: Pick<OpenDisk, 'size' | 'partitions'>,
+  findings: Findings,
+  hasTable = true,
+): DiskReport {
   return {
-    size: disk?.size ?? 0,
-    partitions: (disk?.partitions ?? []).map(({ name, offset, size }) => ({ name, offset, size })),
+    size: disk.size,
+    partitions: disk.partitions.map(({ name, offset, size }) => ({ name, offset, size })),
     bootFiles: [],
     sealed: { files: 0, bytes: 0 },
     slots: [],
     state: undefined,
     findings: findings.list,
-    notEvaluated: disk === undefined ? ['everything behind the partition table'] : [],
+    notEvaluated: hasTable ? [] : ['everything behind the partition table'],
   };
+}
+
+/** Of a file; a device without a table has none that would say anything. */
+function fileSize(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function bootPart(
@@ -182,8 +192,9 @@ function checkBinding(
   findings: Findings,
 ): string | undefined {
   const active = state?.active === 2 ? 'b' : 'a';
-  const binding: Manifest['bootBinding'] = slots.find(({ slot }) => slot === active)?.manifest
-    ?.bootBinding;
+  const manifest = slots.find(({ slot }) => slot === active)?.manifest;
+  if (manifest === undefined) return `boot files (slot ${active} has no manifest to believe)`;
+  const { bootBinding: binding } = manifest;
   if (binding === undefined) return `boot files (the manifest of slot ${active} binds none)`;
   for (const [part, name] of Object.entries(BOOT_FILE)) {
     const expected = binding[part as keyof typeof BOOT_FILE];

@@ -151,13 +151,23 @@ function malformed(problem: string): ColdsealError {
   return new ColdsealError('FORMAT_GPT', `Cannot read the partition table: ${problem}`);
 }
 
+/** A download or copy that stopped half-way, the usual reason for a table that cannot be. */
+function cutShort(last: bigint, sectors: number): ColdsealError {
+  const [has, expected] = [BigInt(sectors), last + 1n].map((count) => count * BigInt(SECTOR));
+  return new ColdsealError(
+    'FORMAT_GPT',
+    `Cannot read the partition table: the disk has ${has} bytes, expected at least ${expected}`,
+    { hint: 'the image was cut short, or the medium is too small for it' },
+  );
+}
+
 /** Reads the table of a disk of `diskSize` bytes; throws FORMAT_GPT. */
 export function readGpt(
   read: (offset: number, length: number) => Uint8Array,
   diskSize: number,
 ): Gpt {
   const sectors = Math.floor(diskSize / SECTOR);
-  if (diskSize < GPT_FRONT + GPT_BACK) throw malformed(`the disk has ${diskSize} bytes only`);
+  if (diskSize < GPT_FRONT + GPT_BACK) throw malformed(`the disk has only ${diskSize} bytes`);
   const mbr = checkRecord('MBR', () => ProtectiveMbr.decode(read(0, SECTOR)));
   const first = readCopy(read, 'first', 1, sectors);
   // On a medium larger than the image, the second copy may still be where the image ended.
@@ -198,6 +208,7 @@ function readCopy(
     throw malformed(`the checksum of the ${copy} header is wrong`);
   }
   const { other, entries, firstUsable, lastUsable } = header;
+  if (copy === 'first' && other >= BigInt(sectors)) throw cutShort(other, sectors);
   const back = copy === 'first' ? other : BigInt(own);
   const isSound =
     header.own === BigInt(own) &&
