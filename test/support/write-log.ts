@@ -8,6 +8,7 @@
  */
 const MAGIC = 0x6a736677736872n;
 const HEADER = 32;
+const SECTOR_DEFAULT = 512;
 const FLAG_FLUSH = 1n;
 const FLAG_DISCARD = 4n;
 
@@ -23,8 +24,10 @@ export interface DiskWrite {
 export function readWriteLog(log: Buffer): DiskWrite[] {
   const writes: { offset: number; data: Uint8Array; isFlushed: boolean }[] = [];
   if (log.length === 0) return writes;
-  if (log.readBigUInt64LE(0) !== MAGIC) throw new Error('not a log of writes');
-  const sector = log.readUInt32LE(24);
+  // The first sector comes with the first flush; until then it is a hole.
+  const magic = log.readBigUInt64LE(0);
+  if (magic !== MAGIC && magic !== 0n) throw new Error('not a log of writes');
+  const sector = magic === 0n ? SECTOR_DEFAULT : log.readUInt32LE(24);
   for (let at = sector; at + HEADER <= log.length; at += sector) {
     const [first, count, flags] = [0, 8, 16].map((field) => log.readBigUInt64LE(at + field));
     if (first === 0n && count === 0n && flags === 0n) break;
