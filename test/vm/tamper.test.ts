@@ -5,7 +5,7 @@
  * it names, and end as it says: slot b boots, or the board's policy acts. In every boot, whatever the row, what runs
  * is one of the two releases exactly, and what the container reads is what was released, or an error: 0 false accepts.
  */
-import { rmSync } from 'node:fs';
+import { appendFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -93,11 +93,27 @@ function assertBoot(
   }
 }
 
-/** For work on one row: other boards or rows than all, by name. */
+/** TAMPER_REPORT names a file that gets a line for each row: what was seen, and how long it took here. */
+function keepLine(board: string, row: TamperRow, boots: readonly LabBoot[], ms: number): void {
+  const path = process.env['TAMPER_REPORT'];
+  if (path === undefined) return;
+  const seen = boots.map(({ record: { attempts, outcome, notes, containers }, readings }) => {
+    const tried = attempts.map(({ slot, reason }) => `${slot}:${reason?.code ?? 'boots'}`);
+    const noted = notes.map(({ code }) => `(${code})`);
+    const failed = containers.flatMap(({ reason }) => (reason === null ? [] : [reason.code]));
+    const read = PROBE_FILES.map((file) => readings?.[file].error).filter(Boolean);
+    return [...tried, ...noted, ...failed, ...read, outcome].join(' ');
+  });
+  appendFileSync(path, `${board} | ${row.name} | ${seen.join('; ')} | ${Math.round(ms)} ms\n`);
+}
+
+/** For work on one row: TAMPER_BOARD and TAMPER_ROW choose boards and rows by a part of their names. */
 const BOARDS = (['aarch64', 'x86_64'] as const).filter((board) =>
   board.includes(process.env['TAMPER_BOARD'] ?? ''),
 );
-const CHOSEN = TAMPER_ROWS.filter(({ name }) => name.includes(process.env['TAMPER_ROW'] ?? ''));
+const CHOSEN = TAMPER_ROWS.filter(({ name }) =>
+  new RegExp(process.env['TAMPER_ROW'] ?? '').test(name),
+);
 
 const labs: Promise<BoardBoots>[] = [];
 
@@ -123,7 +139,8 @@ for (const architecture of BOARDS) {
   for (const row of CHOSEN) {
     test(`${architecture}: ${row.name}`, async () => {
       const board = await start();
-      const { boots, state } = await seen.get(row)!;
+      const { boots, state, ms } = await seen.get(row)!;
+      keepLine(architecture, row, boots, ms);
       row.boots.forEach((expected, index) => assertBoot(board, row, expected, boots[index]!));
       row.after?.(state?.state, state?.damaged ?? 0);
     });
