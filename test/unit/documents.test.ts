@@ -18,7 +18,7 @@ import { fillPageTables } from '../../toolchain/dev/page-tables.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { testManifest } from '../support/manifests.ts';
 import { linksOf, markdownPages, readPage, type Page } from '../support/markdown.ts';
-import { sourceFiles } from '../support/source-files.ts';
+import { importsOf, sourceFiles } from '../support/source-files.ts';
 
 const test = suite('documents');
 
@@ -220,6 +220,16 @@ test('decisions have a number of their own and say what would change them', () =
   }
 });
 
+test('every decision is linked from a page that is none', () => {
+  const linked = pages
+    .filter(({ path }) => !path.startsWith('docs/decisions/'))
+    .flatMap((each) => linksOf(each).map((target) => basename(target.split('#')[0]!)));
+  const lost = pages
+    .map(({ path }) => path)
+    .filter((path) => path.startsWith('docs/decisions/') && !linked.includes(basename(path)));
+  assertNone(lost, 'a decision that nobody finds');
+});
+
 test('sources refer to documents that exist', () => {
   const faults = files
     .filter(({ path }) => /\.(ts|mjs|json|yaml)$/.test(path))
@@ -243,10 +253,20 @@ test('the threat model names tests that exist, and what it quotes of them is the
     const path = join(ROOT, 'test', folder!, `${name}.test.ts`);
     if (!existsSync(path)) return [whole];
     const words = quoted?.replace(/\s+/g, ' ');
-    return words === undefined || readFileSync(path, 'utf8').includes(words) ? [] : [whole];
+    return words === undefined || textOfTest(path).includes(words) ? [] : [whole];
   });
   assertNone(faults, 'a claim without its test');
 });
+
+/** A test file with the tables that it takes from `test/support`. */
+function textOfTest(path: string): string {
+  const text = readFileSync(path, 'utf8');
+  const tables = importsOf(text).filter(({ from }) => from.startsWith('../support/'));
+  return [
+    text,
+    ...tables.map(({ from }) => readFileSync(join(dirname(path), from), 'utf8')),
+  ].join();
+}
 
 test('the CDDL of the signed set has the keys that are written', () => {
   const { blocks } = page('docs/format.md');
