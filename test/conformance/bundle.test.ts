@@ -321,7 +321,6 @@ const ROWS: readonly Row[] = [
     (board) => setPolicy(board, { verity: 'if-supported' }),
     course,
   ]),
-  ...REFUSALS.map(([name, change]): Row => [`refused: ${name}`, (board) => change(board)]),
   ...[SEALED_POLICY, SEALED_TRUST].flatMap((path) =>
     [0, 1, 5, 20, 60].map((at): Row => [
       `${path} byte ${at}`,
@@ -329,6 +328,12 @@ const ROWS: readonly Row[] = [
     ]),
   ),
 ];
+
+const REFUSED = REFUSALS.map(([name, change]): Row => [
+  name,
+  (board) => change(board),
+  { commands: ['status', 'verify --json'] },
+]);
 
 /** Every part of an envelope is hit by some of these. */
 const FLIPS = 96;
@@ -341,9 +346,10 @@ test('a boot and its commands, for boards as they should be and not', async () =
       const { bytes } = board.store.get('slots/a/manifest.cose')!;
       putManifest(board, 'a', flip(bytes, Math.floor((index * bytes.length) / FLIPS)));
     },
+    { commands: ['status --json'] },
   ]);
   for (const recovery of [false, true]) {
-    for (const [name, prepare, course] of recovery ? ROWS : [...ROWS, ...flips]) {
+    for (const [name, prepare, course] of recovery ? ROWS : [...ROWS, ...REFUSED, ...flips]) {
       const [expected, actual] = [sourceMain, bundleMain].map((main) => {
         const board = makeBoard({ recovery });
         prepare(board);
