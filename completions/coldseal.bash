@@ -20,15 +20,17 @@ _coldseal() {
   fi
   path="${COMP_WORDS[1]}"
   case "$path" in
-    image|store|keys)
+    image|store|keys|disk|board)
       if [[ $COMP_CWORD -gt 2 ]]; then path="$path ${COMP_WORDS[2]}"; fi ;;
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys release verify doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify disk boot board doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest diff check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
+    'disk') words='check flash' ;;
+    'board') words='list show check' ;;
     'image build') words='--from-file --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
@@ -44,8 +46,14 @@ _coldseal() {
     'umount') words='--lazy --json --quiet --color --help' ;;
     'keys init') words='--force --days --not-before --organization --json --quiet --color --help' ;;
     'keys show') words='--json --quiet --color --help' ;;
-    'release') words='--output --keys --board --force --threads --json --quiet --color --help' ;;
+    'release') words='--output --keys --board --fallback --recovery --no-disk --force --threads --json --quiet --color --help' ;;
     'verify') words='--trust --board --product --accept --min-epoch --deny --mode --json --quiet --color --help' ;;
+    'disk check') words='--trust --json --quiet --color --help' ;;
+    'disk flash') words='--yes --force --json --quiet --color --help' ;;
+    'boot') words='--runs --out --board --console --shell --timeout --json --quiet --color --help' ;;
+    'board list') words='--json --quiet --color --help' ;;
+    'board show') words='--json --quiet --color --help' ;;
+    'board check') words='--config --fetch --image --strict --json --quiet --color --help' ;;
     'doctor') words='--require --json --quiet --color --help' ;;
   esac
   if [[ $COMP_CWORD -eq 1 || $cur == -* || $words != --* ]]; then
