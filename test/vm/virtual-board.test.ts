@@ -69,6 +69,18 @@ test('a microvm finds its disk and its report port without another driver', asyn
   assert.is(boot!.emulator.machine, 'microvm');
 });
 
+test('a kernel that was unpacked beforehand starts on the same board', async () => {
+  using made = await release({ architecture: 'x86_64' });
+  const board = join(made.path, 'unpacked.yaml');
+  const text = readFileSync(join(ROOT, 'board-configs/qemu-x86_64.yaml'), 'utf8')
+    .replace(/^id: .*/m, 'id: unpacked')
+    .replace(/machine: q35,/, 'machine: q35, unpack_kernel: true,');
+  writeFileSync(board, text);
+  const [boot] = await bootRelease(made.path, { from: made.path, board });
+  assertBooted(boot!);
+  assert.is(boot!.emulator.isKernelUnpacked, true);
+});
+
 test('a board that refuses, panics, lies or floods', async () => {
   const boot = async (fault: NonNullable<StandIn['fault']>): Promise<readonly VirtualBoot[]> => {
     using made = await release({ architecture: 'aarch64', fault });
