@@ -14,6 +14,7 @@ import {
   truncateSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -225,11 +226,11 @@ const REGIONS: readonly (readonly [
   ['second boot sector', () => offsetOf(PARTITION.BOOT) + 6 * 512 + 0x20, ['FORMAT_FAT'], 4],
   ['table of the boot partition', () => offsetOf(PARTITION.BOOT) + 32 * 512 + 9, ['FORMAT_FAT'], 4],
   ['kernel', () => find('a kernel'), ['VERIFY_BOOT_FILE'], 3],
-  ['ext4 superblock', () => store() + 1024 + 0x70, ['FORMAT_EXT4_FSCK', 'FORMAT_EXT4'], 4],
-  ['ext4 group descriptor', () => store() + 4096 + 12, ['FORMAT_EXT4_FSCK', 'FORMAT_EXT4'], 4],
+  ['ext4 superblock', () => store() + 1024 + 0x70, ['FORMAT_EXT4'], 4],
+  ['ext4 group descriptor', () => store() + 4096 + 12, ['FORMAT_EXT4'], 4],
   ['ext4 block bitmap', () => store() + 2 * 4096 + 5, ['FORMAT_EXT4_FSCK'], 4],
-  ['ext4 inode', () => store() + 4 * 4096 + 15 * 256 + 4, ['FORMAT_EXT4_FSCK', 'FORMAT_EXT4'], 4],
-  ['ext4 directory', () => find('objects', store()), ['FORMAT_EXT4_FSCK', 'FORMAT_EXT4'], 4],
+  ['ext4 inode', () => store() + 4 * 4096 + 15 * 256 + 4, ['FORMAT_EXT4'], 4],
+  ['ext4 directory', () => find('objects', store()), ['FORMAT_EXT4'], 4],
   [
     'object data',
     () => placeInStore(lab.disk, objectOf(1_000_000), 100) + 7,
@@ -304,6 +305,17 @@ test('one byte changed in any kind of region is found', async () => {
     flip(copy, at);
   }
   assert.is(diskExitCode(await checkDisk(copy, { policy: policy() })), 0);
+});
+
+test('a file system that would keep e2fsck busy for hours is refused before it is asked', async () => {
+  const copy = join(base.path, 'endless.img');
+  copyFileSync(lab.disk, copy);
+  const fd = openSync(copy, 'r+');
+  writeSync(fd, Buffer.alloc(64), 0, 64, store() + 4096);
+  closeSync(fd);
+  const { findings, notEvaluated } = await checkDisk(copy, { policy: policy() });
+  assert.equal([...new Set(findings.map(({ code }) => code))], ['FORMAT_EXT4']);
+  assert.ok(notEvaluated.some((what) => what.includes('e2fsck')));
 });
 
 test('files that are not sealed, not there or not part of a store are found', async () => {

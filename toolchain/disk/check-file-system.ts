@@ -7,9 +7,14 @@ import { join } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { lastLines, runTool } from '../host/run-tool.ts';
 
-const TIMEOUT_MS = 30 * 60 * 1000;
+const TIMEOUT_MS = 10 * 60 * 1000;
 /** What e2fsck returns when something is wrong and it was not allowed to repair it. */
 const ERRORS_LEFT = 4;
+
+function ending({ code, isLate }: { code: number; isLate: boolean }): string {
+  if (isLate) return `did not come to an end within ${TIMEOUT_MS / 1000} s`;
+  return code < 0 ? 'was killed' : `exited with ${code}`;
+}
 
 /** Throws FORMAT_EXT4_FSCK when e2fsck finds anything; HOST_TOOL_MISSING without it. */
 export async function checkFileSystem(
@@ -27,14 +32,15 @@ export async function checkFileSystem(
       { debian: 'e2fsprogs', timeoutMs: TIMEOUT_MS, signal },
     );
     if (code === 0) return;
-    const isDamage = code > 0 && (code & ERRORS_LEFT) !== 0;
+    // Killed by its own bugs or by the time-out, it has met what no file system of ours makes it meet.
+    const isDamage = code < 0 || (code & ERRORS_LEFT) !== 0;
     const said = lastLines(`${stdout.toString()}\n${stderr}`, 6)?.replaceAll(
       `${link}?offset=${offset}`,
       image,
     );
     throw new ColdsealError(
       isDamage || code === 8 ? 'FORMAT_EXT4_FSCK' : 'HOST_TOOL_FAILED',
-      `Cannot accept the store of ${image}: e2fsck ${isLate ? 'took too long' : `exited with ${code}`}`,
+      `Cannot accept the store of ${image}: e2fsck ${ending({ code, isLate })}`,
       { hint: said },
     );
   } finally {
