@@ -33,7 +33,7 @@ const LOOKUP =
   'function $(n,...v){$.t??=globalThis.coldsealTexts?.();' +
   `return $.t?.[n].replace(/${MARK}/g,()=>v.shift())??["text",n,...v].join(" ")}`;
 
-/** Rewrites a bundle. Throws when it cannot be parsed, or when it would look at the table in every boot. */
+/** Rewrites a bundle. Throws when it cannot be parsed, or when it would need the table to start. */
 export function takeTextsOut(bundle: string): OutOfLine {
   const program = parse(bundle, { ecmaVersion: 2023, sourceType: 'module' });
   const rewriter = new Rewriter(bundle, new Set(keysBelow(program)));
