@@ -3,8 +3,8 @@
  *
  * Each boot of a slot uses up a try, counted before anything of it is mounted; `markGood` fills them up again. A slot
  * without tries is only looked at for a release that the state does not know, which starts with fresh ones. When no
- * slot has tries the latch closes: two bad slots never take turns. On a board without a recovery image a slot that
- * was good may still boot then, always the same one. Everything returns a new state.
+ * slot has tries the latch closes: two bad slots never take turns. On a board without a recovery image one slot still
+ * boots then, always the same: one that was good, or where none ever was, the active one. All functions return values.
  */
 import { equalBytes } from './format/bytes.ts';
 import { SLOTS, type SlotName, type SlotState } from './format/slot-state.ts';
@@ -26,7 +26,7 @@ export interface SlotQuestion {
   readonly failed: readonly Slot[];
   /** What the command line asks for: tried first, not more often. */
   readonly first?: Slot | undefined;
-  /** The board has no recovery image: rather than nothing, a slot that was good is booted without tries. */
+  /** The board has no recovery image: rather than nothing, always the same slot is booted without tries. */
   readonly keepGood: boolean;
 }
 
@@ -62,9 +62,15 @@ export function chooseSlot(state: SlotState, question: SlotQuestion): SlotChoice
   const slot = left.find(mayTry);
   if (slot === undefined) {
     // Power that failed in every boot looks the same as a slot that hangs. Always the same slot: no taking turns.
-    const good = keepGood ? left.find((each) => slotFacts(state, each).isGood) : undefined;
-    if (good !== undefined) {
-      return { slot: good, because: 'it was good, and no slot has tries left', onlyNew: false };
+    const isGood = (each: Slot): boolean => slotFacts(state, each).isGood;
+    // Where nothing was ever good, as on a new board, it is the first one: dark for ever would be worse.
+    const kept = keepGood ? left.find(order.some(isGood) ? isGood : () => true) : undefined;
+    if (kept !== undefined) {
+      return {
+        slot: kept,
+        because: 'no slot has tries left, and there is no recovery',
+        onlyNew: false,
+      };
     }
     const because = state.latch === 1 ? 'the latch is closed' : 'no slot has tries left';
     return left[0] && { slot: left[0], because: `${because}: only a new release`, onlyNew: true };

@@ -66,10 +66,12 @@ const TABLE: readonly [state: string, Partial<SlotQuestion>, choice: string, bec
   ['a3 b3', { slotCount: 1, failed: ['a'] }, 'none', /^$/],
   ['a0 b0 latch', { first: 'b' }, 'b only new', /the latch is closed/],
   ['a0+ b0+ latch', {}, 'a only new', /the latch is closed/],
-  // Without a recovery image a slot that was good is better than none: always the same one.
-  ['a0+ b0+ latch', { keepGood: true }, 'a', /it was good/],
-  ['a0 b0+ latch', { keepGood: true }, 'b', /it was good/],
-  ['a0 b0 latch', { keepGood: true }, 'a only new', /the latch is closed/],
+  // Without a recovery image one slot is better than none: always the same, a good one if there is any.
+  ['a0+ b0+ latch', { keepGood: true }, 'a', /there is no recovery/],
+  ['a0 b0+ latch', { keepGood: true }, 'b', /there is no recovery/],
+  ['a0 b0+ latch', { keepGood: true, failed: ['b'] }, 'a only new', /the latch is closed/],
+  ['a0 b0 latch', { keepGood: true }, 'a', /there is no recovery/],
+  ['a0 b0 latch', { keepGood: true, failed: ['a'] }, 'b', /there is no recovery/],
   ['a0+ b1', { keepGood: true }, 'b', /a has no tries left/],
   ['a0+ b0', { keepGood: true, failed: ['a'] }, 'b only new', /no slot has tries/],
 ];
