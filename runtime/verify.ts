@@ -160,7 +160,7 @@ export function verifyManifest(request: VerifyRequest): ManifestVerdict {
 const openLedger = (): Ledger => ({ results: {}, current: 'authenticity', images: [] });
 
 /**
- * Verifies everything but the images; throws the code of the first no. This is all that a boot asks, which measures each
+ * Verifies everything but the images; throws the code of the first no. This is all that a boot asks: it measures each
  * image on the descriptor that it mounts. The order of this function is the order of the design; tests assert it.
  */
 export function acceptManifest(

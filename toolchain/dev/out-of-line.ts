@@ -43,7 +43,7 @@ export function takeTextsOut(bundle: string): OutOfLine {
 }
 
 /**
- * Where something stands: run once when the bundle starts, there as an argument of a call, such as the name of a record,
+ * Where something stands: run once when the bundle starts; there as an argument of a call, such as a record's name;
  * there within a table that is an argument, such as a record's fields; or in a function.
  */
 type Place = 'module' | 'argument' | 'record' | 'function';
