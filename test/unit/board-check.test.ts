@@ -61,8 +61,8 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
   [
     'modules that root can replace in production',
     () => ({ production: true }),
-    'kernel.module_signatures is strip: only the boot chain vouches for the modules, the kernel is tainted (E), and it ' +
-      'cannot run with module.sig_enforce or lockdown, and root can load',
+    'kernel.module_signatures is strip: only the boot chain vouches for the modules, the kernel is tainted (E), and ' +
+      'it cannot run with module.sig_enforce or lockdown, and root can load',
   ],
   [
     'unchecked files',

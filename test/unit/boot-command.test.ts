@@ -226,7 +226,8 @@ test('--json and --out say the same, with digests and the emulator', async () =>
 test('runs that differ are evidence of another class', async () => {
   fakeQemu(
     line(RECORD),
-    `[ ! -f $0.again ] || sed -i 's/806000000/800000000/; s/810000000/804000000/' ${join(dir.path, 'to-report')}; touch $0.again`,
+    "[ ! -f $0.again ] || sed -i 's/806000000/800000000/; s/810000000/804000000/' " +
+      `${join(dir.path, 'to-report')}; touch $0.again`,
   );
   const { code, stdout } = await run(release(), '--runs', '2');
   assert.is(code, 0);

@@ -1,12 +1,12 @@
 /**
  * A kernel's configuration against a board: what is missing, what is unsafe, what costs time.
  *
- * The rules are tables (kernel-needs, kernel-controllers, kernel-safety, kernel-time). An option that can be a module is as good as built in
- * when the board loads the module, but costs time.
+ * The rules are tables (kernel-needs, kernel-controllers, kernel-safety, kernel-time). An option that can be a module
+ * is as good as built in when the board loads the module, but costs time.
  */
 import type { Board } from './board-shape.ts';
 import { KERNEL_CONTROLLERS } from './kernel-controllers.ts';
-import type { KernelConfig } from './kernel-config.ts';
+import { configName, type KernelConfig } from './kernel-config.ts';
 import { KERNEL_NEEDS } from './kernel-needs.ts';
 import type { KernelRule } from './kernel-rule.ts';
 import { KERNEL_SAFETY } from './kernel-safety.ts';
@@ -81,17 +81,17 @@ function applyRule(
   return {
     class: name,
     severity: isBroken ? 'problem' : 'warning',
-    option: `CONFIG_${option}`,
+    option: configName(option),
     is,
     why: rule.why,
     source: rule.source,
-    set: wanted === 'on' ? `CONFIG_${option}=y${load}` : offText(option, or),
+    set: wanted === 'on' ? `${configName(option)}=y${load}` : offText(option, or),
   };
 }
 
 function offText(option: string, or: readonly string[]): string {
-  const other = or.map((each) => `, or CONFIG_${each}=y`).join('');
-  return `# CONFIG_${option} is not set${other}`;
+  const other = or.map((each) => `, or ${configName(each)}=y`).join('');
+  return `# ${configName(option)} is not set${other}`;
 }
 
 /** The modules the board loads: there at all, and what they cost. */
@@ -101,7 +101,7 @@ function checkModules(board: Board, { options }: KernelConfig): KernelFinding[] 
     if (option === undefined) return [];
     const is = options.get(option) ?? 'n';
     if (is === 'y') return [];
-    const common = { option: `CONFIG_${option}`, is, set: `CONFIG_${option}=y` };
+    const common = { option: configName(option), is, set: `${configName(option)}=y` };
     if (is === 'm') {
       const why = `${name} is a module: ${moduleCost(board)}`;
       return [{ ...common, class: 'time', severity: 'warning', why, source: 'docs/boot-time.md' }];

@@ -54,7 +54,8 @@ function checkKernelSettings({ kernel, verity, engine }: Board, warn: Warn): voi
   if (isOlder(version, SINCE.erofsFromFile) && !load.includes('loop')) {
     warn(
       'kernel.min_version',
-      `is ${version}: EROFS takes a loop device before ${SINCE.erofsFromFile}, list loop in kernel.load unless it is built in`,
+      `is ${version}: EROFS takes a loop device before ${SINCE.erofsFromFile}, ` +
+        'list loop in kernel.load unless it is built in',
     );
   }
   if (version === BROKEN_OVERLAY_VERITY && verity.mode === 'require') {
@@ -113,7 +114,8 @@ function checkRollback({ rollback }: Board, warn: Warn): void {
   }
   warn(
     'rollback.backend',
-    `is ${rollback.backend}, which the runtime does not use yet: epochs are in the state partition, which keeps off ${limit}`,
+    `is ${rollback.backend}, which the runtime does not use yet: epochs are in the state partition, ` +
+      `which keeps off ${limit}`,
   );
 }
 
@@ -194,7 +196,8 @@ function checkStorage(board: Board, warn: Warn, files: readonly ReadFile[]): voi
     if (ms <= left) return;
     warn(
       at,
-      `(${storage.kind}) takes ${ms} ms for ${bytes} bytes at ${speed.value} MB/s, and the budget leaves ${left} ms beside the stages`,
+      `(${storage.kind}) takes ${ms} ms for ${bytes} bytes at ${speed.value} MB/s, ` +
+        `and the budget leaves ${left} ms beside the stages`,
     );
   });
 }

@@ -16,6 +16,9 @@ const CONFIG_BYTES_MAX = 8 * 1024 * 1024;
 /** Names that Kconfig gives to architectures, where board files use another. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { arm64: 'aarch64', x86: 'x86_64' };
 
+/** An option as .config names it; the tables leave the first word out. */
+export const configName = (option: string): string => ['CONFIG', option].join('_');
+
 export interface KernelConfig {
   /** `MAJOR.MINOR` from the header; undefined when there is none. */
   readonly version: string | undefined;

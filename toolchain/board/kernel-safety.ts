@@ -1,7 +1,8 @@
 /**
  * Kernel options that let somebody around what the boot has verified.
  *
- * The runtime verifies what starts; these decide whether root, or a flaw in a program, can change the kernel afterwards.
+ * The runtime verifies what starts; these decide whether root, or a flaw in a program, can change the kernel
+ * afterwards.
  * The KSPP's list is longer: here is what touches the promise that only signed code runs.
  */
 import { hasWord, isArch, isProduction, keepsSignatures, type KernelRule } from './kernel-rule.ts';

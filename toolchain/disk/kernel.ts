@@ -12,6 +12,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { explainSysError } from '../../runtime/sys-error.ts';
+import { configName } from '../board/kernel-config.ts';
 import { isOlder } from '../board/kernel-version.ts';
 import { ENFORCING_OPTIONS } from '../board/module-rules.ts';
 import type { Board } from '../board/schema.ts';
@@ -256,10 +257,10 @@ function moduleProblems(load: readonly string[], found: FoundKernel): ConfigProb
 export function signatureProblems({ kernel }: Board, found: FoundKernel): ConfigProblem[] {
   if (kernel.module_signatures === 'keep' || found.config === undefined) return [];
   const config = readConfig(found.config);
-  const option = ENFORCING_OPTIONS.find((each) => config.includes(`\nCONFIG_${each}=y\n`));
+  const option = ENFORCING_OPTIONS.find((each) => config.includes(`\n${configName(each)}=y\n`));
   if (option === undefined) return [];
   const message =
-    `is strip, and kernel ${found.release} has CONFIG_${option}=y and loads signed modules only, ` +
+    `is strip, and kernel ${found.release} has ${configName(option)}=y and loads signed modules only, ` +
     'expected keep';
   return [{ path: ['kernel', 'module_signatures'], message }];
 }
