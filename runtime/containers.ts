@@ -132,7 +132,9 @@ function checkBundle(sys: DeviceSys, name: string, bundle: string): void {
   try {
     file = sys.open(`${bundle}/config.json`, { nofollow: true });
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw explainSysError(error, `${doing}: config.json`);
+    if (errnoOf(error) !== 'ENOENT') {
+      throw explainSysError(error, `${doing}: config.json`, { code: 'HOST_READ_FAILED' });
+    }
     throw new ColdsealError(
       'FORMAT_CONTAINER_BUNDLE',
       `${doing}: its image has no config.json, expected an OCI bundle`,

@@ -69,7 +69,7 @@ export type Change = (lab: BoardBoots) => string | Promise<string>;
 /** A file of the store, by its path there. */
 export type FileOf = (lab: BoardBoots) => string;
 
-/** A part of a sealed file: a block of its data, of its tree (0 is the root), or the block of its descriptor. */
+/** A part of a sealed file: a block of its data (-1 is the last), of its tree (0 is the root), or its descriptor's. */
 export type SealedPart = { readonly data: number } | { readonly tree: number } | 'descriptor';
 
 /** Changes a byte of sealed files; `at` counts within the block, below zero from its end. */
@@ -98,9 +98,10 @@ export function flipPlain(files: readonly FileOf[], fromEnd: number): Change {
 }
 
 function blockOf(disk: string, name: string, part: SealedPart): number {
-  const { treeStart, descriptorBlock, levels } = sealedLayout(sizeInStore(disk, name), 'sha256');
+  const layout = sealedLayout(sizeInStore(disk, name), 'sha256');
+  const { dataBlocks, treeStart, descriptorBlock, levels } = layout;
   if (part === 'descriptor') return descriptorBlock;
-  if ('data' in part) return part.data;
+  if ('data' in part) return part.data < 0 ? dataBlocks + part.data : part.data;
   if (levels.length === 0) throw new Error(`${name} has no Merkle tree`);
   return treeStart + part.tree;
 }

@@ -206,6 +206,16 @@ export const TAMPER_ROWS: readonly TamperRow[] = [
     boots: [b('HOST_READ_FAILED')],
   },
   {
+    name: 'image byte in its last block',
+    change: flipSealed(system, { data: -1 }, 1024),
+    boots: [b('HOST_SWITCH_ROOT')],
+  },
+  {
+    name: "container's image byte in its last block",
+    change: flipSealed(probe, { data: -1 }, 1024),
+    boots: [{ ...a(), container: 'HOST_READ_FAILED' }],
+  },
+  {
     name: "container's image byte",
     change: flipSealed(probe, { data: 0 }, 1024),
     boots: [b('HOST_READ_FAILED')],

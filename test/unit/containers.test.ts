@@ -69,7 +69,7 @@ const TABLE: readonly [string, Readonly<Record<string, ContainerScript>>, readon
     { a: { bundle: false }, b: { engineMs: 5 } },
     ['a 1000 - - FORMAT_CONTAINER_BUNDLE', 'b 1000 1005 - ok'],
   ],
-  ['a bundle whose block is damaged', { a: { bundle: 'EIO' } }, ['a 1000 - - HOST_SYSTEM_CALL']],
+  ['a bundle whose block is damaged', { a: { bundle: 'EIO' } }, ['a 1000 - - HOST_READ_FAILED']],
   [
     'one that hangs costs the deadline, and the others nothing',
     { a: {}, b: { engineMs: 40 } },
