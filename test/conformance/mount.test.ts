@@ -237,17 +237,6 @@ const OLDER_KERNELS = {
   'no descriptor layers': () => refusing((config) => (config.kind === 'fd' ? 'EINVAL' : undefined)),
   'no appended layers': () =>
     refusing((config) => ('key' in config && config.key.endsWith('+') ? 'EINVAL' : undefined)),
-  'no new API': () => ({
-    ...createNodeSys(),
-    fsopen: () => {
-      throw new SysError('fsopen', 'ENOSYS');
-    },
-    mount: (source, target, type, options) => {
-      const sys = createNodeSys();
-      if (type === 'erofs' && source.startsWith('/proc/')) throw new SysError('mount', 'ENOTBLK');
-      sys.mount(source, target, type, options);
-    },
-  }),
 } as const satisfies Record<string, () => Sys>;
 
 /** The system, with some options refused; `times` limits how often. */
@@ -281,7 +270,7 @@ for (const [name, sys] of Object.entries(OLDER_KERNELS)) {
     mkdirSync(long, { recursive: true });
     renameSync(at('objects'), join(long, 'objects'));
     const result = mountImageFile(mountOptions({ image, basedir: [join(long, 'objects')] }), sys());
-    const isLoop = name === 'no EROFS from files' || name === 'no new API';
+    const isLoop = name === 'no EROFS from files';
     assert.is(result.image, isLoop ? 'loop device' : 'file');
     assert.equal(describeTree(at('mnt')), describeTree(at('tree')));
     unmount();

@@ -41,7 +41,8 @@ export function agreementText(boots: readonly VirtualBoot[]): string {
   const { evidence, agreement } = boots.at(-1)!;
   if (agreement === undefined) return `evidence: ${evidence}; one run, so that none could disagree`;
   const { runs, maxDeviation, at, limit, isWithin } = agreement;
-  const most = maxDeviation === 0 ? 'are equal' : `differ by ${percent(maxDeviation, 2)} of the total (${at})`;
+  const most =
+    maxDeviation === 0 ? 'are equal' : `differ by ${percent(maxDeviation, 2)} of the total (${at})`;
   const verdict = isWithin ? `within ${percent(limit)}` : `more than ${percent(limit)}`;
   return `evidence: ${evidence}; ${runs} runs ${most}, ${verdict}`;
 }
