@@ -21,7 +21,7 @@ import {
 import type { SlotState } from '../../runtime/format/slot-state.ts';
 import { parseBootReport } from '../../toolchain/board/boot-report.ts';
 import { type BootInputs, readBootInputs, readReport } from '../../toolchain/board/boot-inputs.ts';
-import { bootMachine, consoleEnd } from '../../toolchain/board/boot-machine.ts';
+import { bootMachine } from '../../toolchain/board/boot-machine.ts';
 import { type BoardArchitecture, emulatorOf } from '../../toolchain/board/qemu.ts';
 import { bundleConfig, demoBoardSystem } from '../../toolchain/dev/demo-board.ts';
 import { openDisk, partitionOf } from '../../toolchain/disk/open-disk.ts';
@@ -252,7 +252,8 @@ async function bootDisk(inputs: BootInputs, path: string): Promise<LabBoot> {
     { timeoutMs: TIMEOUT_MS },
   );
   const record = parseBootReport(readReport(report.path));
-  if (record === undefined) throw new Error(`the board reported nothing: ${consoleEnd(console)}`);
+  // The whole console: a kernel that panics says why long before its last line.
+  if (record === undefined) throw new Error(`the board reported nothing:\n${console}`);
   return { record, readings: readingsIn(console), console };
 }
 
