@@ -229,6 +229,17 @@ function changeContent(dir: string, release: string): Content {
   };
 }
 
+/** A board that reported nothing. It shows the whole console: a panic says why long before its last line. */
+export class SilentBoard extends Error {
+  override readonly name = 'SilentBoard';
+  readonly hasPanicked: boolean;
+
+  constructor(console: string) {
+    super(`the board reported nothing:\n${console}`);
+    this.hasPanicked = /Kernel panic - not syncing: Fatal exception/.test(console);
+  }
+}
+
 // --- boots ---------------------------------------------------------------------------------------------
 
 let reports = 0;
@@ -252,8 +263,7 @@ async function bootDisk(inputs: BootInputs, path: string): Promise<LabBoot> {
     { timeoutMs: TIMEOUT_MS },
   );
   const record = parseBootReport(readReport(report.path));
-  // The whole console: a kernel that panics says why long before its last line.
-  if (record === undefined) throw new Error(`the board reported nothing:\n${console}`);
+  if (record === undefined) throw new SilentBoard(console);
   return { record, readings: readingsIn(console), console };
 }
 
