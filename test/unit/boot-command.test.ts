@@ -273,6 +273,13 @@ test('an interruption ends QEMU and removes the copies', async () => {
   assert.equal(readdirSync(join(cache, 'coldseal')), []);
 });
 
+test('a cache where nothing can be made is told at once', async () => {
+  process.env['XDG_CACHE_HOME'] = '/proc/no-such';
+  const { code, stderr } = await run(release());
+  assert.is(code, 6);
+  assert.match(stderr, /Cannot make a directory in \/proc\/no-such\/coldseal/);
+});
+
 test('what cannot be booted is refused before QEMU runs', async () => {
   const production = join(dir.path, 'locked.yaml');
   const text = readFileSync('board-configs/qemu-x86_64.yaml', 'utf8')

@@ -10,7 +10,6 @@ import {
   closeSync,
   existsSync,
   ftruncateSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -31,6 +30,7 @@ import { readInput } from '../files/read-input.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import { loadBoard } from './load.ts';
 import type { Board } from './schema.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 
 /** SHA-256 of what was booted, lower-case hexadecimal. */
 export interface InputDigests {
@@ -223,7 +223,7 @@ function makeWorkDir(): string {
     'coldseal',
   );
   try {
-    mkdirSync(cache, { recursive: true });
+    makeDirectories(cache);
     return mkdtempSync(join(cache, 'boot-'));
   } catch (error) {
     throw explainSysError(error, `Cannot make a directory in ${cache}`);

@@ -5,10 +5,11 @@
  * the same at once: the second finds the name taken and uses what is there.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 
 /** Where built engines are kept. */
 export function engineCache(cache?: string): string {
@@ -38,7 +39,7 @@ export async function cachedDirectory(
   if (existsSync(final)) return final;
   let work: string;
   try {
-    mkdirSync(parent, { recursive: true });
+    makeDirectories(parent);
     work = mkdtempSync(join(parent, 'unfinished-'));
   } catch (error) {
     throw explainSysError(error, `Cannot write to the cache ${parent}`);

@@ -14,7 +14,6 @@ import {
   closeSync,
   constants,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -30,6 +29,7 @@ import { libc } from '../../runtime/engines/node/libc.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { errnoOf, explainSysError, SysError } from '../../runtime/sys-error.ts';
 import { lastLines, runTool, runToolToSuccess, type ToolSettings } from './run-tool.ts';
+import { makeDirectories } from '../files/make-directories.ts';
 
 export interface DebianSource {
   /** Such as `trixie`. */
@@ -112,7 +112,7 @@ async function openCache(source: DebianSource): Promise<Cache> {
   const own = join(dir, architecture);
   try {
     for (const sub of ['lists/partial', 'archives/partial']) {
-      mkdirSync(join(own, sub), { recursive: true });
+      makeDirectories(join(own, sub));
     }
   } catch (error) {
     throw explainSysError(error, `Cannot make the cache ${own}`);
@@ -310,7 +310,7 @@ async function fetchNamed(cache: Cache, name: string): Promise<DebianPackage> {
 }
 
 async function fetchAndUnpack(cache: Cache, found: Candidate, target: string): Promise<void> {
-  mkdirSync(join(target, '..'), { recursive: true });
+  makeDirectories(join(target, '..'));
   const work = mkdtempSync(join(cache.own, UNFINISHED));
   try {
     const { code, stderr } = await runTool(
