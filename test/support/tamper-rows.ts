@@ -366,11 +366,25 @@ export const TAMPER_ROWS: readonly TamperRow[] = [
     after: (state) => assert.equal([state!.latch, state!.restarts], [1, 3]),
   },
   {
-    name: 'both images: the latch closes, and neither is tried again',
+    name: 'both images: the latch closes, and of a board in the field only the slot that was good is tried',
+    change: withState(
+      { triesA: 1, triesB: 1, goodA: 1 },
+      flipSealed([system, systemB], { data: 0 }),
+    ),
+    boots: [
+      { ...none('HOST_READ_FAILED', 'HOST_READ_FAILED', 'restart'), notes: ['HOST_SLOT_LATCH'] },
+      none('HOST_READ_FAILED', 'HOST_SLOT_LATCH', 'restart'),
+      none('HOST_READ_FAILED', 'HOST_SLOT_LATCH', 'restart'),
+    ],
+    after: (state) => assert.equal([state!.latch, state!.triesA, state!.triesB], [1, 0, 0]),
+  },
+  {
+    // Without recovery a board that never had a good slot goes on trying, in one order.
+    name: 'both images: the latch closes, and a new board keeps to its order',
     change: withState({ triesA: 1, triesB: 1 }, flipSealed([system, systemB], { data: 0 })),
     boots: [
       { ...none('HOST_READ_FAILED', 'HOST_READ_FAILED', 'restart'), notes: ['HOST_SLOT_LATCH'] },
-      none('HOST_SLOT_LATCH', 'HOST_SLOT_LATCH', 'restart'),
+      none('HOST_READ_FAILED', 'HOST_READ_FAILED', 'restart'),
     ],
     after: (state) => assert.equal([state!.latch, state!.triesA, state!.triesB], [1, 0, 0]),
   },
