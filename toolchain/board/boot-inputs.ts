@@ -17,7 +17,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
@@ -30,6 +29,7 @@ import { readInput } from '../files/read-input.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import { loadBoard } from './load.ts';
 import type { Board } from './schema.ts';
+import { cacheDirectory } from '../files/cache-directory.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 
 /** SHA-256 of what was booted, lower-case hexadecimal. */
@@ -217,11 +217,7 @@ export function parseCommandLineFile(bytes: Uint8Array): string {
 
 /** Below the cache, which is on a disk where /tmp may be memory: reads from a tmpfs do not repeat as well. */
 function makeWorkDir(): string {
-  const given = process.env['XDG_CACHE_HOME'];
-  const cache = join(
-    given === undefined || given === '' ? join(homedir(), '.cache') : given,
-    'coldseal',
-  );
+  const cache = cacheDirectory();
   try {
     makeDirectories(cache);
     return mkdtempSync(join(cache, 'boot-'));

@@ -7,8 +7,8 @@
  * only the cache stays, so that the next run is quick.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheDirectory } from '../files/cache-directory.ts';
 import { objectPath } from '../objects/layout.ts';
 import { build } from './build.ts';
 import {
@@ -48,7 +48,7 @@ interface ReleaseRecord {
 /** The npm script. */
 export async function main(): Promise<number> {
   const session = new DemoSession();
-  const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coldseal');
+  const cache = cacheDirectory();
   mkdirSync(cache, { recursive: true });
   removeLeftovers(cache);
   const work = join(cache, `${WORK_PREFIX}${process.pid}`);

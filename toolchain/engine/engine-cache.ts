@@ -6,16 +6,14 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
+import { cacheDirectory } from '../files/cache-directory.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 
 /** Where built engines are kept. */
-export function engineCache(cache?: string): string {
-  const base =
-    cache ?? join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coldseal');
-  return join(base, 'engine');
+export function engineCache(cache: string = cacheDirectory()): string {
+  return join(cache, 'engine');
 }
 
 /** A name for what is made from these parts, in this order. */

@@ -23,12 +23,12 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { libc } from '../../runtime/engines/node/libc.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { errnoOf, explainSysError, SysError } from '../../runtime/sys-error.ts';
 import { lastLines, runTool, runToolToSuccess, type ToolSettings } from './run-tool.ts';
+import { cacheDirectory } from '../files/cache-directory.ts';
 import { makeDirectories } from '../files/make-directories.ts';
 
 export interface DebianSource {
@@ -108,7 +108,7 @@ interface Cache {
 
 async function openCache(source: DebianSource): Promise<Cache> {
   const { suite, architecture } = source;
-  const dir = join(source.cache ?? defaultCache(), `debian-${suite}`);
+  const dir = join(source.cache ?? cacheDirectory(), `debian-${suite}`);
   const own = join(dir, architecture);
   try {
     for (const sub of ['lists/partial', 'archives/partial']) {
@@ -141,10 +141,6 @@ function removeUnfinished(own: string): void {
   for (const name of readdirSync(own)) {
     if (name.startsWith(UNFINISHED)) rmSync(join(own, name), { recursive: true, force: true });
   }
-}
-
-function defaultCache(): string {
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coldseal');
 }
 
 /** Waits for other processes that fetch; the kernel drops the lock of one that was killed. */
