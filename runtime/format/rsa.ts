@@ -79,18 +79,15 @@ export function verifyRsaSignature(
     throw error;
   }
   if (key === undefined) return false;
-  const check = algorithm === 'rsa-pss-sha256' ? verifyPss : verifyPkcs1;
   const block = recoverBlock(key, signature, power);
-  return block !== undefined && check(key, block, message, sha256);
+  if (block === undefined) return false;
+  return algorithm === 'rsa-pss-sha256'
+    ? verifyPss(key.bits, block, message, sha256)
+    : verifyPkcs1(block, message, sha256);
 }
 
 /** RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.2): exact comparison of the whole block. */
-function verifyPkcs1(
-  _key: RsaPublicKey,
-  block: Uint8Array,
-  message: Uint8Array,
-  sha256: Sha256,
-): boolean {
+function verifyPkcs1(block: Uint8Array, message: Uint8Array, sha256: Sha256): boolean {
   const digest = sha256(message);
   const fill = block.length - 3 - DIGEST_INFO_SHA256.length - digest.length;
   if (fill < 8) return false;
@@ -105,14 +102,9 @@ function verifyPkcs1(
 }
 
 /** RSASSA-PSS with SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017 sections 8.1.2 and 9.1.2). */
-function verifyPss(
-  key: RsaPublicKey,
-  block: Uint8Array,
-  message: Uint8Array,
-  sha256: Sha256,
-): boolean {
+function verifyPss(bits: number, block: Uint8Array, message: Uint8Array, sha256: Sha256): boolean {
   // emBits is one less than the modulus; when that is a multiple of 8 the block has a leading zero byte.
-  const emBits = key.bits - 1;
+  const emBits = bits - 1;
   const emLength = Math.ceil(emBits / 8);
   if (block.length > emLength && block[0] !== 0) return false;
   const encoded = block.subarray(block.length - emLength);
