@@ -31,6 +31,7 @@ import type { StoreFile } from '../../toolchain/disk/disk.ts';
 import { type BoardPki, boardPki } from './board-pki.ts';
 import { type BootsetLab, bootsetLab } from './bootset-lab.ts';
 import { areToolsRequired, requireTool, skipTest } from './tools.ts';
+import { machineOf, REPORT_PORT } from '../../toolchain/board/virtual.ts';
 
 /** Both files are objects with a Merkle tree of one block. */
 export const PROBE_BYTES = 300_000;
@@ -78,7 +79,6 @@ export interface BoardBoots extends Disposable {
 }
 
 const TIMEOUT_MS = 180_000;
-const REPORT_PORT = 'coldseal.report';
 const LATEST_EPOCH = 2;
 const LINE = 32;
 
@@ -245,19 +245,10 @@ export class SilentBoard extends Error {
 let reports = 0;
 
 async function bootDisk(inputs: BootInputs, path: string): Promise<LabBoot> {
-  const { board, virtual, kernel, initramfs, dtb, commandLine, workDir } = inputs;
-  const report = { port: REPORT_PORT, path: join(workDir, `report-${++reports}`) };
+  const report = { port: REPORT_PORT, path: join(inputs.workDir, `report-${++reports}`) };
   const { console } = await bootMachine(
     {
-      architecture: board.arch,
-      machine: virtual.machine,
-      cpu: virtual.cpu,
-      memoryMiB: virtual.memory_mb,
-      kernel,
-      initramfs,
-      dtb,
-      disks: [{ path, readOnly: false }],
-      commandLine: `${commandLine} coldseal.report=${REPORT_PORT}`,
+      ...machineOf(inputs, path, `${inputs.commandLine} coldseal.report=${REPORT_PORT}`),
       report,
     },
     { timeoutMs: TIMEOUT_MS },

@@ -27,6 +27,7 @@ import {
 } from '../../runtime/format/slot-state.ts';
 import { type BootInputs, readBootInputs } from '../../toolchain/board/boot-inputs.ts';
 import { type BoardArchitecture, emulatorOf, qemuArguments } from '../../toolchain/board/qemu.ts';
+import { machineOf } from '../../toolchain/board/virtual.ts';
 import { boardBootset, demoBoardSystem } from '../../toolchain/dev/demo-board.ts';
 import { openDisk, partitionOf } from '../../toolchain/disk/open-disk.ts';
 import { bootsetLab } from './bootset-lab.ts';
@@ -166,18 +167,8 @@ function powerDisk(
 
 /** The board's arguments, its disk behind a log of writes that says what was flushed. */
 function powerArguments(inputs: BootInputs, disk: string, log: string, monitor: string): string[] {
-  const { kernel, initramfs, dtb, commandLine, board, virtual } = inputs;
-  const args = qemuArguments({
-    architecture: board.arch,
-    machine: virtual.machine,
-    cpu: virtual.cpu,
-    memoryMiB: virtual.memory_mb,
-    kernel,
-    initramfs,
-    dtb,
-    commandLine,
-    disks: [{ path: disk, readOnly: false }],
-  });
+  const { board, commandLine } = inputs;
+  const args = qemuArguments(machineOf(inputs, disk, commandLine));
   const at = args.indexOf('-drive');
   const file = (filename: string): object => ({ driver: 'file', filename });
   const node = {

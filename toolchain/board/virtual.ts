@@ -184,7 +184,8 @@ async function bootOnce(
   };
 }
 
-function machineOf(
+/** The machine that the board file describes, with the release's disk; tests add to it what they watch. */
+export function machineOf(
   { board, virtual, kernel, initramfs, dtb }: BootInputs,
   disk: string,
   commandLine: string,
