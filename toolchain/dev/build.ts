@@ -29,7 +29,7 @@ export interface BuildSettings {
 }
 
 /** Native modules cannot be bundled; everything else is. */
-const NATIVE_MODULES = ['koffi', 'fuse-native', 'cbor-extract'];
+const NATIVE_MODULES = ['koffi', 'fuse-native', 'cbor-extract', 'libsql', 'pg-native'];
 
 const VERSION = (
   JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly version: string }
