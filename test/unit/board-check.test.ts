@@ -92,7 +92,11 @@ const WARNINGS: readonly [name: string, change: Change, warning: string][] = [
     ({ budget }) => ({ budget: { ...budget, total_ms: 500 } }),
     'budget has 226 ms of stages and 484',
   ],
-  ['no budgets', () => ({ budget: { total_ms: 2000, stages: {} } }), 'budget.stages are not set'],
+  [
+    'no budgets',
+    ({ budget }) => ({ budget: { ...budget, stages: {} } }),
+    'budget.stages are not set',
+  ],
   [
     'storage without a figure',
     () => ({ virtual: undefined }),

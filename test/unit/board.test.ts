@@ -235,7 +235,44 @@ const REFUSED: readonly [name: string, change: (text: string) => string, problem
     (text) => `${text}budget: { stages: { verfy: 10 } }\n`,
     'budget.stages.verfy is not a known setting, did you mean verify?',
   ],
+  [
+    'a reserve of everything',
+    (text) => `${text}budget: { total_ms: 500, reserve_ms: 500 }\n`,
+    'budget.reserve_ms is 500, expected less than total_ms',
+  ],
+  [
+    'a budget that ends where it begins',
+    (text) => `${text}budget: { start: kernel, stop: kernel }\n`,
+    'budget.stop is kernel, expected another event than start',
+  ],
+  [
+    'an event that no log can have',
+    (text) => `${text}budget: { stop: '-x' }\n`,
+    'budget.stop is "-x", expected the name of an event',
+  ],
+  [
+    'a stretch with the name of a stage',
+    (text) => `${text}budget: { stretches: [{ name: verify, from: a, to: b, ms: 1 }] }\n`,
+    'budget.stretches[0].name is verify again, expected a name of its own',
+  ],
+  [
+    'two constants before one event',
+    (text) =>
+      `${text}budget: { constants: [${constantOf('power-on', 'kernel')}, ${constantOf('reset', 'kernel')}] }\n`,
+    'budget.constants[1].to is in constants[0] too, expected one constant at each event',
+  ],
+  [
+    'a constant without a source',
+    (text) =>
+      `${text}budget: { constants: [{ name: ROM, from: a, to: b, ms: { value: 1 }, uncertainty_ms: 0 }] }\n`,
+    'budget.constants[0].ms.source is missing',
+  ],
 ];
+
+function constantOf(from: string, to: string): string {
+  const ms = '{ value: 30, source: data sheet, evidence: vendor }';
+  return `{ name: ROM, from: ${from}, to: ${to}, ms: ${ms}, uncertainty_ms: 5 }`;
+}
 
 /** Adds settings to the kernel. */
 function kernel(settings: string): (text: string) => string {
@@ -296,7 +333,17 @@ test('a file that says nothing about booting has defaults that boot', () => {
   assert.equal(value.system, { init: '/sbin/init', container_engine: '/usr/bin/crun' });
   assert.equal(value.containers, { output: 'file', deadline_ms: 2000 });
   assert.equal(value.boot_image, { container: 'none', compression: 'none' });
-  assert.equal(value.budget, { total_ms: 2000, stages: {} });
+  assert.equal(value.budget, {
+    total_ms: 2000,
+    start: 'power-on',
+    stop: 'containers',
+    reserve_ms: 0,
+    plan: '95/95',
+    stages: {},
+    stretches: [],
+    constants: [],
+    tolerance: { ms: 1, percent: 0.5 },
+  });
   assert.equal([value.engine, value.rollback.backend], ['quickjs', 'state-partition']);
   assert.equal(value.on_failure.map(failureAction), [
     { action: 'restart', delayS: 5, max: 3 },

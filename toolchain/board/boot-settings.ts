@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { STAGES, type StageWord } from '../../runtime/format/boot-record.ts';
 import type { FailureAction } from '../../runtime/format/device-policy.ts';
 import { TRIES_MAX } from '../../runtime/format/slot-state.ts';
-import { source } from './figures.ts';
+import { fact, source } from './figures.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -121,7 +121,64 @@ export const rollback = z.strictObject({
     .describe('where that is from'),
 });
 
+/** Stages outside the runtime, as importers name them. */
+const OUTER_STAGES = [
+  'firmware',
+  'loader',
+  'before-kernel',
+  'kernel',
+  'initrd',
+  'userspace',
+  'first-output',
+] as const;
+
+/** Every stage that may have a budget, roughly in the order of a boot. */
+export const BUDGET_STAGES = [...OUTER_STAGES, ...STAGES] as const;
+export type BudgetStage = (typeof OUTER_STAGES)[number] | StageWord;
+
 const stageBudget = z.number().positive().max(MINUTE_MS).optional();
+
+/** Start and stop of the budget, of a stretch or of a constant. */
+const eventName = z
+  .string()
+  .max(128)
+  .regex(
+    /^[a-z0-9][A-Za-z0-9 ._:@-]*$/,
+    'expected the name of an event, such as power-on, containers or verify:end',
+  );
+
+const stretch = z.strictObject({
+  name: z
+    .string()
+    .max(64)
+    .regex(/^[a-z][a-z0-9-]*$/, 'expected lower-case letters, digits and dashes')
+    .describe('name in reports'),
+  from: eventName.describe('event where it begins'),
+  to: eventName.describe('event where it ends'),
+  ms: z
+    .number()
+    .positive()
+    .max(10 * MINUTE_MS)
+    .describe('at most, in milliseconds'),
+});
+
+const constant = z.strictObject({
+  name: z.string().min(1).max(64).describe('what takes the time, such as PMIC and boot ROM'),
+  from: eventName.describe('event before it; power-on in most cases'),
+  to: eventName.describe('event after it, which the clock of a record has'),
+  ms: fact(
+    z
+      .number()
+      .min(0)
+      .max(10 * MINUTE_MS),
+    'how long it takes, in milliseconds',
+  ),
+  uncertainty_ms: z
+    .number()
+    .min(0)
+    .max(MINUTE_MS)
+    .describe('how far that may be off; the limit of the budget is lowered by it'),
+});
 
 export const budget = z.strictObject({
   total_ms: z
@@ -129,13 +186,58 @@ export const budget = z.strictObject({
     .positive()
     .max(10 * MINUTE_MS)
     .default(2000)
-    .describe('from power-on to the containers, in milliseconds'),
+    .describe('from the start event to the stop event, in milliseconds'),
+  start: eventName.default('power-on').describe('event where the budget begins'),
+  stop: eventName
+    .default('containers')
+    .describe('event where it ends; containers is when the last early one was heard'),
+  reserve_ms: z
+    .number()
+    .min(0)
+    .max(10 * MINUTE_MS)
+    .default(0)
+    .describe('part of the total that no stage may use yet; reports show when it is touched'),
+  plan: z
+    .string()
+    .max(32)
+    .default('95/95')
+    .describe('how compliance is tested: coverage/confidence, or with the boots that may be over'),
   stages: z
     .strictObject(
       Object.fromEntries(
-        STAGES.map((word) => [word, stageBudget.describe(`at most for ${word}, in milliseconds`)]),
-      ) as Record<StageWord, typeof stageBudget>,
+        BUDGET_STAGES.map((word) => [
+          word,
+          stageBudget.describe(`at most for ${word}, in milliseconds`),
+        ]),
+      ) as Record<BudgetStage, typeof stageBudget>,
     )
     .prefault({})
-    .describe("budgets of the runtime's stages"),
+    .describe('budgets of stages'),
+  stretches: z
+    .array(stretch)
+    .max(64)
+    .default([])
+    .describe('budgets between any two events, such as those of an event dictionary'),
+  constants: z
+    .array(constant)
+    .max(16)
+    .default([])
+    .describe('times that no clock of the board sees, declared with their source'),
+  tolerance: z
+    .strictObject({
+      ms: z
+        .number()
+        .min(0)
+        .max(MINUTE_MS)
+        .default(1)
+        .describe('by so many milliseconds runs of one release may differ in a stage'),
+      percent: z
+        .number()
+        .min(0)
+        .max(100)
+        .default(0.5)
+        .describe('or by so much of the stage, whichever is more'),
+    })
+    .prefault({})
+    .describe('when runs of a virtual board are the same'),
 });

@@ -39,16 +39,25 @@ export interface BootTimes {
 }
 
 /** The times of a boot against a board's budget. */
-export function bootTimes(record: BootRecord, budget: Board['budget']): BootTimes {
+export function bootTimes(
+  record: BootRecord,
+  budget: Pick<Board['budget'], 'total_ms' | 'stages'>,
+): BootTimes {
   const before = record.clock.beforeKernelNs;
   const zero = before ?? 0;
-  const row = (name: string, startNs: number, endNs: number): TimeRow => {
-    return { name, startNs, endNs, budgetNs: null, isOver: false };
+  const row = (name: string, startNs: number, endNs: number, ms?: number): TimeRow => {
+    const budgetNs = ms === undefined ? null : Math.round(ms * 1e6);
+    const isOver = budgetNs !== null && endNs - startNs > budgetNs;
+    return { name, startNs, endNs, budgetNs, isOver };
   };
   const first = record.stages[0];
   const rows = [
-    ...(before === null ? [] : [row('before the kernel', 0, before)]),
-    ...(first === undefined ? [] : [row('kernel', zero, zero + first.startNs)]),
+    ...(before === null
+      ? []
+      : [row('before the kernel', 0, before, budget.stages['before-kernel'])]),
+    ...(first === undefined
+      ? []
+      : [row('kernel', zero, zero + first.startNs, budget.stages.kernel)]),
     ...stageRows(record.stages, zero, budget.stages),
   ];
   const late = (ns: number | null): number | null => (ns === null ? null : zero + ns);

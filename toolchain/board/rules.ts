@@ -6,7 +6,7 @@
  */
 import { parseCommandLine } from '../../runtime/command-line.ts';
 import type { Board } from './board-shape.ts';
-import { failureAction } from './boot-settings.ts';
+import { BUDGET_STAGES, failureAction } from './boot-settings.ts';
 import { MACHINE_ARCH } from './hardware-settings.ts';
 import { enforcingWord } from './module-rules.ts';
 import { isOlder, SINCE } from './kernel-version.ts';
@@ -31,6 +31,7 @@ const BOARD_RULES: readonly Rule[] = [
   { reads: ['kernel', 'production', 'slots'], check: commandLine },
   { reads: ['on_failure', 'production'], check: failureSteps },
   { reads: ['virtual', 'arch'], check: virtualMachine },
+  { reads: ['budget'], check: budgetParts },
 ];
 
 /** Applies every rule whose settings have no problem of their own. */
@@ -152,4 +153,24 @@ function virtualMachine({ virtual, arch }: Board, tell: Tell): void {
     ['virtual', 'machine'],
     `is ${virtual.machine}, expected ${fitting.join(' or ')} for ${arch}`,
   );
+}
+
+function budgetParts({ budget }: Board, tell: Tell): void {
+  const { total_ms: total, reserve_ms: reserve, start, stop, stretches, constants } = budget;
+  if (reserve >= total)
+    tell(['budget', 'reserve_ms'], `is ${reserve}, expected less than total_ms`);
+  if (start === stop) tell(['budget', 'stop'], `is ${stop}, expected another event than start`);
+  const names: string[] = [...BUDGET_STAGES];
+  stretches.forEach(({ name, from, to }, index) => {
+    const at = ['budget', 'stretches', index];
+    if (names.includes(name)) tell([...at, 'name'], `is ${name} again, expected a name of its own`);
+    if (from === to) tell([...at, 'to'], `is ${to}, expected another event than from`);
+    names.push(name);
+  });
+  constants.forEach(({ from, to }, index) => {
+    const at = ['budget', 'constants', index, 'to'];
+    if (from === to) tell(at, `is ${to}, expected another event than from`);
+    const same = constants.findIndex((other) => other.from === from || other.to === to);
+    if (same < index) tell(at, `is in constants[${same}] too, expected one constant at each event`);
+  });
 }
