@@ -5,6 +5,11 @@
  */
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   BUDGET_ENGINE_SIZE: 'the engine of a board is larger than its initramfs may be',
+  BUDGET_FLAG_CONTAINER: 'an early container of a measured boot did not start',
+  BUDGET_FLAG_NO_START:
+    "a boot record's clock begins after the budget does, and no constant says by how much",
+  BUDGET_FLAG_NO_STOP: 'a boot record lacks the event that the budget ends with',
+  BUDGET_FLAG_SLOT_REFUSED: 'a measured boot refused a slot before it booted another',
   BUDGET_INITRAMFS: 'the initramfs is too large, kernel modules aside',
   CONFIG_BOARD: 'a board file has settings that are wrong',
   CONFIG_BOARD_MISMATCH: 'the board would refuse what the bootset asks for',
@@ -37,6 +42,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_YAML: 'a configuration file is not one plain YAML document',
   FORMAT_BOOT_JOURNAL: 'a file of boot records does not hold one record a line',
   FORMAT_BOOT_PARTITION: 'the boot partition of a disk lacks a file, or its command line is none',
+  FORMAT_BOOT_RECORDS: 'a file of boot records has a line that is none',
   FORMAT_BOOT_REPORT: 'what a virtual board reported is not a boot record',
   FORMAT_DISK_PARTITION: 'a disk lacks a partition that a device needs',
   FORMAT_DISK_SHORT: 'a disk image ends before what it should hold',

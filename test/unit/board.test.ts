@@ -342,7 +342,7 @@ test('a file that says nothing about booting has defaults that boot', () => {
     stages: {},
     stretches: [],
     constants: [],
-    tolerance: { ms: 1, percent: 0.5 },
+    tolerance: { ms: 0.1, percent: 0.5, stages: {} },
   });
   assert.equal([value.engine, value.rollback.backend], ['quickjs', 'state-partition']);
   assert.equal(value.on_failure.map(failureAction), [

@@ -88,8 +88,11 @@ const record = z.strictObject({
 
 /** Reads what came through the port. Throws FORMAT_BOOT_REPORT; undefined when nothing came. */
 export function parseBootReport(bytes: Uint8Array): BootRecord | undefined {
-  if (bytes.length === 0) return undefined;
-  const value = parseLine(bytes);
+  return bytes.length === 0 ? undefined : checkBootReport(parseLine(bytes));
+}
+
+/** Checks a boot record that came as JSON. Throws FORMAT_BOOT_REPORT. */
+export function checkBootReport(value: unknown): BootRecord {
   const { kind, schema } = (value ?? {}) as Partial<BootRecord>;
   if (kind === 'coldseal-boot-record' && schema !== BOOT_RECORD_SCHEMA) {
     throw refusal(`it has schema ${String(schema)}, expected ${BOOT_RECORD_SCHEMA}`, {

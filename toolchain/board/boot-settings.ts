@@ -136,7 +136,17 @@ const OUTER_STAGES = [
 export const BUDGET_STAGES = [...OUTER_STAGES, ...STAGES] as const;
 export type BudgetStage = (typeof OUTER_STAGES)[number] | StageWord;
 
-const stageBudget = z.number().positive().max(MINUTE_MS).optional();
+const stageTime = z.number().positive().max(MINUTE_MS).optional();
+
+/** A time for any of the stages. */
+function stageTimes(
+  help: (word: BudgetStage) => string,
+): z.ZodPrefault<z.ZodObject<Record<BudgetStage, typeof stageTime>, z.core.$strict>> {
+  const entries = BUDGET_STAGES.map((word) => [word, stageTime.describe(help(word))]);
+  return z
+    .strictObject(Object.fromEntries(entries) as Record<BudgetStage, typeof stageTime>)
+    .prefault({});
+}
 
 /** Start and stop of the budget, of a stretch or of a constant. */
 const eventName = z
@@ -202,17 +212,9 @@ export const budget = z.strictObject({
     .max(32)
     .default('95/95')
     .describe('how compliance is tested: coverage/confidence, or with the boots that may be over'),
-  stages: z
-    .strictObject(
-      Object.fromEntries(
-        BUDGET_STAGES.map((word) => [
-          word,
-          stageBudget.describe(`at most for ${word}, in milliseconds`),
-        ]),
-      ) as Record<BudgetStage, typeof stageBudget>,
-    )
-    .prefault({})
-    .describe('budgets of stages'),
+  stages: stageTimes((word) => `at most for ${word}, in milliseconds`).describe(
+    'budgets of stages',
+  ),
   stretches: z
     .array(stretch)
     .max(64)
@@ -229,14 +231,15 @@ export const budget = z.strictObject({
         .number()
         .min(0)
         .max(MINUTE_MS)
-        .default(1)
+        .default(0.1)
         .describe('by so many milliseconds runs of one release may differ in a stage'),
       percent: z
         .number()
         .min(0)
         .max(100)
         .default(0.5)
-        .describe('or by so much of the stage, whichever is more'),
+        .describe('or by so much of the stage, or of the total, whichever is more'),
+      stages: stageTimes((word) => `instead of ms for ${word}, in milliseconds`),
     })
     .prefault({})
     .describe('when runs of a virtual board are the same'),

@@ -76,7 +76,12 @@ export interface EvidenceSettings {
   readonly totalMarginNs: number;
   readonly stageMargin: { readonly absoluteNs: number; readonly relative: number };
   /** Within this, runs of a virtual board are the same. */
-  readonly tolerance: { readonly absoluteNs: number; readonly relative: number };
+  readonly tolerance: {
+    readonly absoluteNs: number;
+    readonly relative: number;
+    /** Instead of `absoluteNs`, for stages in which the host's answers show. */
+    readonly stages: readonly { readonly name: string; readonly ns: number }[];
+  };
 }
 
 export interface EvidenceSource {
@@ -225,7 +230,9 @@ export interface DriftResult {
   readonly firstBad: { readonly from: number; readonly to: number } | null;
 }
 
-export type CheckState = 'pass' | 'fail' | 'inconclusive' | 'bad-evidence' | 'not-evaluated';
+/** `noted`: found, and worth a look, but it does not decide. */
+export type CheckState =
+  'pass' | 'fail' | 'inconclusive' | 'bad-evidence' | 'noted' | 'not-evaluated';
 
 /** One question to the evidence. */
 export interface Check {
@@ -252,7 +259,7 @@ export interface Figure {
 
 export interface Outcome {
   /** `bad-evidence` and `inconclusive` are never `pass`. */
-  readonly state: Exclude<CheckState, 'not-evaluated'>;
+  readonly state: Exclude<CheckState, 'noted' | 'not-evaluated'>;
   readonly code: string | null;
   readonly exitCode: 0 | 5;
   /** The verdict, first line of every output. */
