@@ -112,6 +112,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_NO_DISK: 'a release to boot has no disk',
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',
+  USAGE_PLAN: 'a plan of boots is none, is out of bounds or takes too many boots',
   USAGE_STORE_IN_SOURCE: 'the object store lies inside the directory it would be filled from',
   USAGE_TARGET_TOO_SMALL: 'the target has less room than the disk image',
   USAGE_TRUST_REQUIRED: 'verify was asked without saying whom to trust',

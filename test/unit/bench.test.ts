@@ -16,7 +16,8 @@ import {
 } from '../../toolchain/bench/limits.ts';
 import { parseOpensslSpeed } from '../../toolchain/bench/machine.ts';
 import { Meter, type Sample } from '../../toolchain/bench/measure.ts';
-import { least, marginalCosts, median, pairRatios } from '../../toolchain/bench/statistics.ts';
+import { least, marginalCosts, pairRatios } from '../../toolchain/bench/statistics.ts';
+import { median } from '../../toolchain/budget/statistics/quantiles.ts';
 import { syntheticDump } from '../../toolchain/bench/synthetic-dump.ts';
 import { fileSizes } from '../../toolchain/bench/synthetic-tree.ts';
 import { formatValue, printTable, summaryLine } from '../../toolchain/bench/table.ts';

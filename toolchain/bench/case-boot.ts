@@ -4,6 +4,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { median } from '../budget/statistics/quantiles.ts';
 import { boardBootset, demoBoardSystem } from '../dev/demo-board.ts';
 import {
   type BootVariant,
@@ -15,7 +16,6 @@ import {
 import { type BenchCase, type BenchContext, type CaseFindings, coldseal } from './context.ts';
 import { LIMITS } from './limits.ts';
 import type { Sample } from './measure.ts';
-import { median } from './statistics.ts';
 
 /** What `boot --json` prints, as far as it is read here. */
 export interface BootDocument {

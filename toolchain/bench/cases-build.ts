@@ -1,6 +1,7 @@
 /** The cases that build: start, dumps of three sizes and more, a directory tree, an object store. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { median } from '../budget/statistics/quantiles.ts';
 import {
   besideMkcomposefs,
   coldseal,
@@ -20,7 +21,7 @@ import {
 } from './limits.ts';
 import { availableMemory } from './machine.ts';
 import type { Sample } from './measure.ts';
-import { least, marginalCosts, median } from './statistics.ts';
+import { least, marginalCosts } from './statistics.ts';
 import { writeSyntheticDump } from './synthetic-dump.ts';
 import { writeSyntheticTree } from './synthetic-tree.ts';
 import { formatValue, type Row } from './table.ts';

@@ -1,9 +1,10 @@
 /** What every case is handed: where to work, how often to run, what to compare with; and the rows that samples make. */
 import { join } from 'node:path';
+import { median } from '../budget/statistics/quantiles.ts';
 import { ROOT } from '../dev/root.ts';
 import type { MachineRates } from './machine.ts';
 import type { Command, Meter, Sample } from './measure.ts';
-import { least, median, pairRatios } from './statistics.ts';
+import { least, pairRatios } from './statistics.ts';
 import { formatValue, type Row } from './table.ts';
 
 export interface BenchContext {

@@ -1,13 +1,4 @@
-/** The few statistics of the bench: medians, so that one disturbed run does not decide, and the least values. */
-
-/** The middle value; of an even count the mean of the middle two. */
-export function median(values: readonly number[]): number {
-  requireSome(values);
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >>> 1;
-  if (sorted.length % 2 === 1) return sorted[middle]!;
-  return (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
+/** The few statistics that only the bench needs: least values, ratios, growth. Medians are the budget's. */
 
 /** The smallest value. */
 export function least(values: readonly number[]): number {
