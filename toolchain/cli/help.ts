@@ -4,7 +4,7 @@
  * The manual pages and docs/reference/cli.md are made from the same rows (toolchain/dev/docs.ts).
  */
 import { EXIT_CODES } from '../../runtime/format/errors.ts';
-import type { ArgSpec, Command, OptionSpec } from './command.ts';
+import { type ArgSpec, type Command, type OptionSpec, parseFlag } from './command.ts';
 import type { Personality } from './personalities.ts';
 import type { Style } from './color.ts';
 
@@ -20,6 +20,25 @@ export const GLOBAL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   help: { flag: '-h, --help', help: 'Show this help' },
 };
+
+/** Whether a command has an option of its own in the place of a global one. */
+export function hasOwn({ options }: Pick<Command, 'options'>, name: string): boolean {
+  return Object.values(options).some(({ flag }) => parseFlag(flag).long === name);
+}
+
+/** The command that a command line begins with, whatever is wrong with the rest of it. */
+export function commandIn(
+  words: readonly string[],
+  commands: readonly Command[],
+): Command | undefined {
+  const names = words.filter((word) => !word.startsWith('-'));
+  return commands.find(({ name }) => name === names[0] || name === `${names[0]} ${names[1]}`);
+}
+
+/** The global options of a command: those that it gives no meaning of its own. */
+export function globalOptionsOf(command: Pick<Command, 'options'>): [name: string, OptionSpec][] {
+  return Object.entries(GLOBAL_OPTIONS).filter(([name]) => !hasOwn(command, name));
+}
 
 /** What each exit code means, for every command. */
 export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
@@ -72,8 +91,8 @@ export function commandHelp(command: Command, style: Style): string {
   const options = Object.values(command.options).map(
     (option) => [option.flag, optionHelp(option)] as const,
   );
-  const globals = Object.values(GLOBAL_OPTIONS).map(
-    (option) => [option.flag, optionHelp(option)] as const,
+  const globals = globalOptionsOf(command).map(
+    ([, option]) => [option.flag, optionHelp(option)] as const,
   );
   const codes = Object.entries(command.exitCodes).map(
     ([code, meaning]) => [code, meaning] as const,

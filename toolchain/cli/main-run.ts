@@ -7,6 +7,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { createStyle, decideColor, type ColorMode } from './color.ts';
 import type { Command } from './command.ts';
+import { commandIn, hasOwn } from './help.ts';
 import {
   createOutput,
   type OutputControl,
@@ -35,7 +36,7 @@ export async function runMain(
   const personality = PERSONALITIES.find(({ name }) => name === first);
   const settings: OutputSettings =
     personality === undefined
-      ? scanSettings(world.argv)
+      ? scanSettings(world.argv, commands)
       : { json: false, quiet: false, color: 'never' };
   const control = createOutput(settings, world);
   let exitCode: number;
@@ -96,8 +97,9 @@ function report(error: unknown, control: OutputControl): number {
 
 /**
  * The global options, read before the rest of the line is, because they decide how a mistake in the rest is reported.
+ * Where a command has a `--json FILE` of its own, the document is asked for before the verb, or with `-` for stdout.
  */
-function scanSettings(argv: readonly string[]): OutputSettings {
+function scanSettings(argv: readonly string[], commands: readonly Command[]): OutputSettings {
   const end = argv.indexOf('--');
   const words = end === -1 ? argv : argv.slice(0, end);
   let color: ColorMode = 'auto';
@@ -105,5 +107,15 @@ function scanSettings(argv: readonly string[]): OutputSettings {
     const value = word === '--color' ? words[i + 1] : /^--color=(.*)$/.exec(word)?.[1];
     if (value === 'auto' || value === 'always' || value === 'never') color = value;
   });
-  return { json: words.includes('--json'), quiet: words.includes('--quiet'), color };
+  return { json: isDocument(words, commands), quiet: words.includes('--quiet'), color };
+}
+
+function isDocument(words: readonly string[], commands: readonly Command[]): boolean {
+  const command = commandIn(words, commands);
+  if (command === undefined || !hasOwn(command, 'json')) return words.includes('--json');
+  const verb = words.indexOf(command.name.split(' ')[0]!);
+  return words.some(
+    (word, index) =>
+      word === '--json=-' || (word === '--json' && (index < verb || words[index + 1] === '-')),
+  );
 }

@@ -32,8 +32,16 @@ import { storeStats } from '../commands/store-stats.ts';
 import { storeVerify } from '../commands/store-verify.ts';
 import { umount } from '../commands/umount.ts';
 import type { Style } from './color.ts';
-import { argText, commandHelp, groupHelp, groupOf, GLOBAL_OPTIONS } from './help.ts';
-import { parseFlag, type Command, type OptionSpec } from './command.ts';
+import {
+  argText,
+  commandHelp,
+  commandIn,
+  groupHelp,
+  groupOf,
+  GLOBAL_OPTIONS,
+  globalOptionsOf,
+} from './help.ts';
+import { parseFlag, type Command, type OptionSpec, type OptionTable } from './command.ts';
 import { PERSONALITIES } from './personalities.ts';
 
 /** Every command, in the order help shows them. */
@@ -95,12 +103,13 @@ export function parseArguments(
   let printed = '';
   const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : [...argv];
   if (argv[0] === 'help') refuseUnknownTopic(argv.slice(1), commands);
-  const program = createProgram(version, style, commands, {
+  const globals = globalsFor(words, commands);
+  const program = createProgram(version, style, commands, globals, {
     print: (text) => (printed += text),
     choose: (command, args, options) => (request = { kind: 'run', command, args, options }),
   });
   try {
-    program.parse(words, { from: 'user' });
+    program.parse(withoutDocument(words, globals), { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: 'print', text: printed };
@@ -109,6 +118,13 @@ export function parseArguments(
   if (request === undefined) throw missingCommand(words, commands);
   refuseEmpty(request, commands);
   return request;
+}
+
+/** Before a verb that has a `--json` of its own, the word is the global one, which has been seen to already. */
+function withoutDocument(words: readonly string[], globals: OptionTable): string[] {
+  if ('json' in globals) return [...words];
+  const verb = words.findIndex((word) => !word.startsWith('-'));
+  return words.filter((word, index) => index > verb || word !== '--json');
 }
 
 /** An empty argument is most often a variable of a script that is not set; no path, name or time is empty. */
@@ -154,12 +170,13 @@ function createProgram(
   version: string,
   style: Style,
   commands: readonly Command[],
+  globals: OptionTable,
   world: ParserWorld,
 ): Parser {
   const program = configure(new Parser('coldseal'), world);
   program.version(version, '--version').helpOption('-h, --help');
   program.helpInformation = () => groupHelp('', commands, PERSONALITIES, style);
-  addOptions(program, globalOptions());
+  addOptions(program, globals);
   const groups = new Map<string, Parser>([['', program]]);
   for (const command of commands) {
     const group = groupOf(command);
@@ -187,9 +204,11 @@ function configure(parser: Parser, world: ParserWorld): Parser {
     });
 }
 
-function globalOptions(): Readonly<Record<string, OptionSpec>> {
-  const { help: _, ...options } = GLOBAL_OPTIONS;
-  return options;
+/** The global options that the words' command gives no meaning of its own; the parser knows help itself. */
+function globalsFor(words: readonly string[], commands: readonly Command[]): OptionTable {
+  const command = commandIn(words, commands);
+  const globals = command === undefined ? Object.entries(GLOBAL_OPTIONS) : globalOptionsOf(command);
+  return Object.fromEntries(globals.filter(([name]) => name !== 'help'));
 }
 
 function addCommand(parent: Parser, command: Command, style: Style, world: ParserWorld): void {
