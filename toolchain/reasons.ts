@@ -5,12 +5,17 @@
  */
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   BUDGET_ENGINE_SIZE: 'the engine of a board is larger than its initramfs may be',
+  BUDGET_EVIDENCE: 'boot records cannot carry a verdict',
   BUDGET_FLAG_CONTAINER: 'an early container of a measured boot did not start',
   BUDGET_FLAG_NO_START:
     "a boot record's clock begins after the budget does, and no constant says by how much",
   BUDGET_FLAG_NO_STOP: 'a boot record lacks the event that the budget ends with',
   BUDGET_FLAG_SLOT_REFUSED: 'a measured boot refused a slot before it booted another',
+  BUDGET_INCONCLUSIVE: 'too few boots, or none of the kind that is asked about: run more',
   BUDGET_INITRAMFS: 'the initramfs is too large, kernel modules aside',
+  BUDGET_OVER: 'boots of a board take longer than its budget',
+  BUDGET_REGRESSION: 'a release boots more slowly than its baseline',
+  BUDGET_STAGE: 'a stage of the boot takes longer than its own budget',
   CONFIG_BOARD: 'a board file has settings that are wrong',
   CONFIG_BOARD_MISMATCH: 'the board would refuse what the bootset asks for',
   CONFIG_BOARD_NOT_VIRTUAL: 'a board cannot be played by QEMU, or is a production board',
@@ -64,6 +69,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_DUMP_PAYLOAD: 'the PAYLOAD of a dump line does not fit its entry',
   FORMAT_DUMP_SIZE: 'the SIZE of a dump line is too large or contradicts the line',
   FORMAT_DUMP_XATTR: 'an extended attribute of a dump line is malformed, doubled or too large',
+  FORMAT_EVIDENCE: 'an evidence file is damaged, or its answers do not follow from its samples',
   FORMAT_EXT4: 'the file system of a store is not what coldseal writes, or is damaged',
   FORMAT_EXT4_FSCK: 'e2fsck found the file system of a store damaged',
   FORMAT_FAT: 'the boot partition is not what coldseal writes, or is damaged',
@@ -113,6 +119,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',
   USAGE_PLAN: 'a plan of boots is none, is out of bounds or takes too many boots',
+  USAGE_RECORDS_BOARD: 'boot records are of several boards, or of another board than its budget',
   USAGE_STORE_IN_SOURCE: 'the object store lies inside the directory it would be filled from',
   USAGE_TARGET_TOO_SMALL: 'the target has less room than the disk image',
   USAGE_TRUST_REQUIRED: 'verify was asked without saying whom to trust',

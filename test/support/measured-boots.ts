@@ -1,0 +1,68 @@
+/** Measured boots for tests of reports: a board's stages with what a test wants to be different. */
+import { stageOf, type MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
+
+export const MS = 1e6;
+
+/** Durations in milliseconds, one after the other from power-on. */
+export const STAGE_MS: Readonly<Record<string, number>> = {
+  'before-kernel': 130,
+  kernel: 350,
+  setup: 2.6,
+  'modules virtio_blk': 3,
+  'modules erofs': 5,
+  'verify a': 22,
+  containers: 28,
+  'first-output': 15,
+};
+
+export interface BootChange extends Partial<Omit<MeasuredBoot, 'stages' | 'events'>> {
+  /** Instead of those of STAGE_MS, by name; null leaves a stage out. */
+  readonly stageMs?: Readonly<Record<string, number | null>>;
+  /** It never got to its containers. */
+  readonly isCut?: boolean;
+}
+
+/** One boot of a real board, timed at its pins, cold. */
+export function measuredBoot({ stageMs = {}, isCut, ...change }: BootChange = {}): MeasuredBoot {
+  let at = 0;
+  const stages = Object.entries({ ...STAGE_MS, ...stageMs }).flatMap(([name, ms]) => {
+    if (ms === null) return [];
+    const startNs = at;
+    at += Math.round(ms * MS);
+    return [{ name, startNs, endNs: at }];
+  });
+  const kernel = stages.find(({ name }) => stageOf(name) === 'kernel');
+  return {
+    kind: 'coldseal-measured-boot',
+    schema: 1,
+    evidence: 'board-gpio',
+    board: 'qemu-aarch64',
+    specimen: null,
+    start: 'cold',
+    conditions: {},
+    release: { id: 'aa', version: '1.0', builtAt: 1_760_000_000 },
+    measuredAt: null,
+    clock: { name: 'analyser', zero: 'power-on', uncertaintyNs: 0 },
+    outcome: isCut === true ? 'failed' : 'booted',
+    reason: isCut === true ? 'it hung' : null,
+    stages,
+    units: [],
+    events: [
+      { name: 'power-on', atNs: 0 },
+      ...(kernel === undefined ? [] : [{ name: 'kernel', atNs: kernel.startNs }]),
+      ...(isCut === true ? [] : [{ name: 'containers', atNs: at }]),
+    ],
+    io: null,
+    flags: [],
+    source: { format: 'logic-analyser', file: 'a.csv', sha256: 'ab'.repeat(32) },
+    ...change,
+  };
+}
+
+/** So many boots, each made by its index. */
+export function measuredBoots(
+  count: number,
+  change: (index: number) => BootChange = () => ({}),
+): MeasuredBoot[] {
+  return Array.from({ length: count }, (_, index) => measuredBoot(change(index)));
+}

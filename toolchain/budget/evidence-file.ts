@@ -1,0 +1,162 @@
+/**
+ * The evidence file: one line of JSON, written from evidence and read back to be judged again.
+ *
+ * Everything that answers are made from is checked when it is read; the answers in the file are not believed but made
+ * anew. `report` compares the two, so that a figure in a file that does not follow from its samples is found.
+ */
+import { z } from 'zod';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { explainIssues } from '../config/explain-issue.ts';
+import { type Evidence, EVIDENCE_KIND, EVIDENCE_SCHEMA } from './evidence.ts';
+import type { JudgeInput } from './judge.ts';
+import { EVIDENCE_CLASSES, MEASURED_BOOT, START_KINDS } from './measured-boot.ts';
+
+/** The text of an evidence file. The same evidence has the same bytes. */
+export function evidenceText(evidence: Evidence): string {
+  return `${JSON.stringify(evidence)}\n`;
+}
+
+const text = z.string().max(1024);
+const ns = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
+const part = z.number().min(0).max(1);
+const count = z.int().min(0).max(1_000_000);
+const index = z.int().min(-1).max(1_000_000);
+const named = z.array(z.strictObject({ name: text, ns }));
+
+const budget = z.strictObject({
+  start: text,
+  stop: text,
+  totalNs: ns.min(1),
+  reserveNs: ns,
+  stages: named,
+  stretches: z.array(z.strictObject({ name: text, from: text, to: text, ns })),
+  constants: z.array(
+    z.strictObject({
+      name: text,
+      from: text,
+      to: text,
+      ns,
+      uncertaintyNs: ns,
+      source: text,
+      evidence: text,
+    }),
+  ),
+});
+
+const settings = z.strictObject({
+  plan: z.strictObject({
+    text,
+    coverage: part,
+    confidence: part,
+    exceedances: count,
+    boots: count,
+    origin: z.enum(['option', 'run', 'board']),
+  }),
+  seed: z.int().min(0).max(0xffff_ffff),
+  alpha: part,
+  totalMarginNs: ns,
+  stageMargin: z.strictObject({ absoluteNs: ns, relative: part }),
+  tolerance: z.strictObject({ absoluteNs: ns, relative: part, stages: named }),
+});
+
+const summary = z
+  .strictObject({ n: count, minNs: ns, medianNs: ns, p95Ns: ns, maxNs: ns })
+  .nullable();
+
+const samples = z
+  .strictObject({
+    releases: z.array(z.strictObject({ id: text.nullable(), version: text })),
+    specimens: z.array(text),
+    boots: count,
+    releaseOf: z.array(index),
+    specimenOf: z.array(index),
+    measuredAt: z.array(text.nullable()),
+    totalsNs: z.array(ns.nullable()),
+    stages: z.array(
+      z.strictObject({
+        name: text,
+        durationsNs: z.array(ns.nullable()),
+        summary,
+        budgetNs: ns.nullable(),
+      }),
+    ),
+    total: summary,
+    flags: z.array(
+      z.strictObject({
+        boot: count,
+        flag: z.strictObject({ code: text, message: text, isUnusable: z.boolean() }),
+      }),
+    ),
+    typical: z.strictObject({ boot: count, record: MEASURED_BOOT }).nullable(),
+  })
+  .superRefine((set, context) => {
+    const columns = [set.releaseOf, set.specimenOf, set.measuredAt, set.totalsNs];
+    const isEven = [...columns, ...set.stages.map(({ durationsNs }) => durationsNs)].every(
+      ({ length }) => length === set.boots,
+    );
+    if (isEven) return;
+    const message = 'has columns of different lengths, expected one entry for each boot';
+    context.addIssue({ code: 'custom', message, path: [], input: set });
+  });
+
+const group = z.object({
+  id: text,
+  evidence: z.enum(EVIDENCE_CLASSES),
+  start: z.enum(START_KINDS).nullable(),
+  conditions: z.record(text, text),
+  candidate: samples,
+  baseline: samples.nullable(),
+  constants: budget.shape.constants,
+  uncertaintyNs: ns.nullable(),
+});
+
+const evidenceInput = z.object({
+  kind: z.literal(EVIDENCE_KIND),
+  schema: z.literal(EVIDENCE_SCHEMA),
+  tool: z.strictObject({ name: z.literal('coldseal'), version: text }),
+  board: z.strictObject({ id: text, name: text }),
+  budget,
+  settings,
+  sources: z.array(
+    z.strictObject({
+      file: text,
+      sha256: text,
+      format: text,
+      arm: z.enum(['candidate', 'baseline', 'history']),
+      boots: count,
+    }),
+  ),
+  groups: z.array(group).min(1).max(1000),
+  builds: z.array(
+    z.strictObject({
+      id: text.nullable(),
+      version: text,
+      builtAt: z.int().min(0).nullable(),
+      boots: count,
+      medianNs: ns,
+      p95Ns: ns,
+      maxNs: ns,
+      stages: z.array(z.strictObject({ name: text, medianNs: ns })),
+    }),
+  ),
+  drift: z.unknown(),
+});
+
+/** What an evidence file was judged from. `path` is for messages. Throws FORMAT_EVIDENCE. */
+export function parseEvidence(value: unknown, path: string): JudgeInput {
+  const parsed = evidenceInput.safeParse(value, { reportInput: true });
+  if (!parsed.success) {
+    const [problem] = explainIssues(parsed.error.issues, evidenceInput);
+    throw new ColdsealError(
+      'FORMAT_EVIDENCE',
+      `Cannot read the evidence ${path}: ${problem!.path.join('.') || 'it'} ${problem!.message}`,
+      { hint: 'expected a file that report --json wrote' },
+    );
+  }
+  const { kind: _, schema: __, drift, ...input } = parsed.data;
+  return {
+    ...input,
+    hasBaseline: input.sources.some(({ arm }) => arm === 'baseline'),
+    hasHistory: drift !== null,
+  };
+}
