@@ -1,9 +1,9 @@
 /**
- * Binomial probabilities and the incomplete beta function, exact to about 1e-12 for a million trials.
+ * Binomial probabilities and the incomplete beta function, for a million trials still right to 1e-11 of their value.
  *
- * A density from log-gamma would lose eight digits there: log(1e6!) is 1.3e7. So it is Loader's saddle-point form ("Fast
- * and Accurate Computation of Binomial Probabilities", 2000, what R uses), in which only small terms are added. The tail
- * is the incomplete beta function by its continued fraction (DLMF 8.17.22) with the modified Lentz method.
+ * A density from log-gamma would lose eight digits there: log(1e6!) is 1.3e7. So it is Loader's saddle-point form
+ * ("Fast and Accurate Computation of Binomial Probabilities", 2000, what R uses), in which only small terms are added.
+ * The tail is the incomplete beta function by its continued fraction (DLMF 8.17.22) with the modified Lentz method.
  */
 
 /** P(X = k) of n trials that each succeed with probability p. */

@@ -1,9 +1,9 @@
 /**
  * The verdict of a plan about the boots of one stratum: one board revision, temperature, supply and power-off time.
  *
- * Only the first `plan.boots` boots, in the order they were run, decide. Boots beyond the plan never change the verdict:
- * whoever boots on until the count of slow ones looks right passes far more often than 1 - confidence allows. They do
- * count in the figures that are marked as exploratory, which are true of the boots at hand but are no verdict.
+ * Only the first `plan.boots` boots, in the order they were run, decide. Boots beyond the plan never change the
+ * verdict: whoever boots on until the count of slow ones looks right passes far more often than 1 - confidence allows.
+ * They do count in the figures that are marked as exploratory, which are true of the boots at hand but are no verdict.
  */
 import type { Plan } from './plan.ts';
 import { provenCoverage, toleranceBound } from './tolerance.ts';

@@ -12,8 +12,8 @@ export interface FisherTest {
 }
 
 /**
- * The test of the rows (a, b) and (c, d), all sums of the table being given. Two-sided is the sum of all tables that are
- * not likelier than this one, as R's fisher.test has it.
+ * The test of the rows (a, b) and (c, d), all sums of the table being given. Two-sided is the sum of all tables that
+ * are not likelier than this one, as R's fisher.test has it.
  */
 export function fisherExact(a: number, b: number, c: number, d: number): FisherTest {
   if (![a, b, c, d].every((count) => Number.isSafeInteger(count) && count >= 0)) {

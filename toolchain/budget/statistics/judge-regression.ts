@@ -1,9 +1,10 @@
 /**
  * Whether a candidate boots slower than its baseline by more than a margin: a regression, none, or not to be told yet.
  *
- * The verdict is where the confidence interval of the Hodges-Lehmann shift lies. All of it above the margin: regression.
- * All of it below: none. Otherwise: inconclusive, and how many more boots would help. A p value alone is no verdict: with
- * many boots it finds a difference of a microsecond, with few it finds nothing, and neither is "no regression".
+ * The verdict is where the confidence interval of the Hodges-Lehmann shift lies. All of it above the margin:
+ * regression. All of it below: none. Otherwise: inconclusive, and how many more boots would help. A p value alone is
+ * no verdict: with many boots it finds a difference of a microsecond, with few it finds nothing, and neither is "no
+ * regression".
  *
  * Two guards look at what a shift does not show. The tail guard (Fisher) makes a regression of significantly more boots
  * over the limit, each side having half of alpha like the interval. The shape guard (Kolmogorov and Smirnov) is a note.
@@ -22,7 +23,9 @@ export const ARM_MIN = 5;
 /** A 95th percentile of fewer boots is their maximum, or next to it: 0.95^59 is the first below 0.05. */
 export const P95_MIN = 59;
 
-/** What is asked for at once; a difference that needs more is so near the margin that the margin should be discussed. */
+/**
+ * What is asked for at once; a difference that needs more is so near the margin that the margin should be discussed.
+ */
 export const MORE_BOOTS_MAX = 300;
 
 const MS = 1e6;

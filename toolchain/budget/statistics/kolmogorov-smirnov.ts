@@ -48,9 +48,9 @@ function largestDistance(first: readonly number[], second: readonly number[]): n
 }
 
 /**
- * One minus the part of all orders of m and n values whose distance stays below `steps` everywhere. Orders are paths in
- * a lattice; only the ends of groups of equal values count (Schröer and Trenkler, "Exact and Randomization Distributions
- * of Kolmogorov-Smirnov Tests", 1995). Each row is scaled by i / (i + n), which keeps the counts near 1.
+ * One minus the part of all orders of m and n values whose distance stays below `steps` everywhere. Orders are paths
+ * in a lattice; only the ends of groups of equal values count (Schröer and Trenkler, "Exact and Randomization
+ * Distributions of Kolmogorov-Smirnov Tests", 1995). Each row is scaled by i / (i + n), which keeps the counts near 1.
  */
 function exactP(m: number, n: number, steps: number, isEnd: (size: number) => boolean): number {
   const isOut = (i: number, j: number): boolean =>

@@ -1,11 +1,12 @@
 /**
- * The difference between a quantile of two samples, with the percentile interval of the bootstrap (Efron and Tibshirani,
- * "An Introduction to the Bootstrap", 13.3). It is for the 95th percentile, whose difference has no rank interval. It is
- * approximate, and too short for few samples, so it never decides.
+ * The difference between a quantile of two samples, with the percentile interval of the bootstrap (Efron and
+ * Tibshirani, "An Introduction to the Bootstrap", 13.3). It is for the 95th percentile, whose difference has no rank
+ * interval. It is approximate, and too short for few samples, so it never decides.
  *
- * The bootstrap's distribution is computed and not drawn, as if resampled without end, so it needs no seed: a resample's
- * r-th value is at most the i-th of the sample when r or more of n draws are, which is P(Binomial(n, i/n) >= r) (Efron,
- * "Bootstrap Methods: Another Look at the Jackknife", 1979, section 3). r is the rank nearest to the quantile.
+ * The bootstrap's distribution is computed and not drawn, as if resampled without end, so it needs no seed: a
+ * resample's r-th value is at most the i-th of the sample when r or more of n draws are, which is P(Binomial(n, i/n)
+ * >= r) (Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979, section 3). r is the rank nearest to the
+ * quantile.
  */
 import { binomialTail } from './binomial.ts';
 import { quantileOfSorted, sorted } from './quantiles.ts';

@@ -39,8 +39,8 @@ export function shiftOf(
 }
 
 /**
- * The difference of a pair that has this rank, from 1, without making all pairs: 10,000 boots in each arm have 10^8. The
- * range of values is halved; after each half its ends move to differences that exist, so it ends exactly on one.
+ * The difference of a pair that has this rank, from 1, without making all pairs: 10,000 boots in each arm have 10^8.
+ * The range of values is halved; after each half its ends move to differences that exist, so it ends exactly on one.
  */
 function nthDifference(from: Float64Array, to: Float64Array, rank: number): number {
   let low = to[0]! - from.at(-1)!;
