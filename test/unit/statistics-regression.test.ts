@@ -256,6 +256,7 @@ test('noise that an arm shows is noise, and the tolerance is not exceeded by rea
     [[14, 10], [5, 7], -3, 2, true],
     [[100], [110], 10, 10, false],
     [[100], [110.000001], 10.000001, 10, true],
+    [[100, 200], [85], -15, 10, true],
     [[0], [0], 0, 2, false],
   ];
   for (const [before, after, difference, allowed, out] of rows) {

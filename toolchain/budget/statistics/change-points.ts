@@ -7,7 +7,7 @@
  * over all ends of the right side, so that a bump in the middle is found too. Permutations are seeded, and kept instead
  * of the t test that others use for speed: builds are not normal either.
  *
- * Time grows with the square of the builds and with the permutations; 1,000 builds take seconds. No windows.
+ * Time grows with the square of the builds and with the permutations; 1,000 builds take about a second. No windows.
  */
 import { median } from './quantiles.ts';
 import { type Random, type Seed, seededRandom, shuffle } from './random.ts';
@@ -109,12 +109,12 @@ function permutationP(
 
 /**
  * The best split of a segment: the largest of a b / (a + b) times the energy distance between the a values on the left
- * and the b on the right, which need not reach the segment's end (`isWhole`: must).
+ * and the b on the right, which need not reach the segment's end.
  *
  * `fromLeft[y]` is the sum of distances from value y to all values on the left, and grows with the split. The sums
  * between and within the sides then follow from it by adding one value of the right side at a time.
  */
-export function bestSplit(values: Float64Array, { start, end }: Segment, isWhole = false): Split {
+export function bestSplit(values: Float64Array, { start, end }: Segment): Split {
   const own = values.subarray(start, end);
   const fromBefore = distancesToEarlier(own);
   const fromLeft = new Float64Array(own.length);
@@ -133,7 +133,7 @@ export function bestSplit(values: Float64Array, { start, end }: Segment, isWhole
       between += toLeft;
       withinRight += fromBefore[y]! - toLeft;
       const right = y + 1 - left;
-      if (right < SEGMENT_MIN || (isWhole && y + 1 < own.length)) continue;
+      if (right < SEGMENT_MIN) continue;
       const meanWithin = meanWithinLeft + (2 * withinRight) / (right * (right - 1));
       const distance = (2 * between - left * right * meanWithin) / (left + right);
       if (distance > best.distance) best = { index: start + left, distance };
@@ -207,6 +207,6 @@ function resampledSplits(
     side.map(() => side[random.below(side.length)]!);
   return Array.from({ length: DEFAULTS.permutations }, () => {
     const values = Float64Array.from([...draw(left), ...draw(right)]);
-    return bestSplit(values, { start: 0, end: values.length }, true).index;
+    return bestSplit(values, { start: 0, end: values.length }).index;
   }).sort((a, b) => a - b);
 }
