@@ -214,7 +214,8 @@ const GROUPS: Readonly<Record<SampleName, readonly GroupSpec[]>> = {
 /** The evidence of one sample; the same options give the same. */
 export function sampleEvidence(options: SampleOptions): Evidence {
   const { sample, seed = 1 } = options;
-  const rename = options.rename ?? (sample === 'hostile' ? hostileNames() : (name) => name);
+  const rename =
+    options.rename ?? (sample === 'hostile' ? renaming(HOSTILE_NAMES) : (name) => name);
   const rng = new VectorRng(seed);
   const budget = sampleBudget(rename, sample === 'no-stages');
   const settings = sampleSettings(seed);
@@ -244,18 +245,20 @@ export function sampleEvidence(options: SampleOptions): Evidence {
   };
 }
 
-/** Gives the hostile names in turn, the same one for the same name. */
-function hostileNames(): (name: string) => string {
+/** Gives the names in turn, the same one for the same name, and never one for two. */
+export function renaming(names: readonly string[]): (name: string) => string {
   const given = new Map<string, string>();
+  const taken = new Set<string>();
   return (name) => {
     const known = given.get(name);
     if (known !== undefined) return known;
-    const at = given.size;
-    const hostile = HOSTILE_NAMES[at % HOSTILE_NAMES.length]!;
-    // Names stay different from each other, and no longer than a schema allows.
-    const text = at < HOSTILE_NAMES.length ? hostile : `${hostile.slice(0, 500)} ${at}`;
-    given.set(name, text);
-    return text;
+    const text = names[given.size % names.length]!;
+    let own = text;
+    // No longer than a schema allows.
+    for (let n = given.size; taken.has(own); n++) own = `${text.slice(0, 500)} ${n}`;
+    given.set(name, own);
+    taken.add(own);
+    return own;
   };
 }
 
@@ -399,9 +402,7 @@ function sampleRecord(
       ? { id: 'c4'.repeat(32), version: rename('1.5.0'), builtAt: 1_795_000_000 }
       : { id: 'b3'.repeat(32), version: rename('1.4.1'), builtAt: 1_794_000_000 },
     measuredAt: isRealBoard(spec.evidence)
-      ? `2026-11-25T${String(8 + Math.floor(boot / 60))
-          .padStart(2, '0')
-          .slice(-2)}:${String(boot % 60).padStart(2, '0')}:00Z`
+      ? new Date(Date.UTC(2026, 10, 25, 8, boot)).toISOString().replace('.000', '')
       : null,
     clock: {
       name: spec.evidence === 'virtual' ? 'instructions' : 'CLOCK_BOOTTIME',
@@ -782,7 +783,8 @@ function totalCheck(
       sentence:
         total === null
           ? 'no boot ended'
-          : `the slowest of ${total.n} boots took ${ms(total.maxNs)}; a ${group.evidence} clock predicts, and proves nothing about boards`,
+          : `the slowest of ${total.n} boots took ${ms(total.maxNs)}; a ${group.evidence} clock predicts, ` +
+            'and proves nothing about boards',
       figures: total === null ? [] : [asNs('median', total.medianNs), asNs('max', total.maxNs)],
     };
   }
