@@ -1,0 +1,149 @@
+/**
+ * A report on a terminal: the verdict, a line for each question, where the budget went, what changed. At most 100
+ * columns wide, whatever the names are; colour is the caller's.
+ */
+import type { TableStyle } from '../../board/boot-table.ts';
+import type { Check, Evidence, EvidenceGroup, StageShift } from '../evidence.ts';
+import { ledgerOf, type LedgerRow } from './ledger.ts';
+import { alignedTable, clip, plainText, wrap } from './plain-text.ts';
+import {
+  bootsText,
+  checksOf,
+  CLASS_WORDS,
+  evidenceDigest,
+  limitText,
+  msText,
+  planText,
+  shiftText,
+  STATE_WORDS,
+} from './words.ts';
+
+const COLUMNS = 100;
+const NAME_COLUMNS_MAX = 32;
+const SHIFTS_MAX = 5;
+const FLAGS_MAX = 3;
+/** The longest of the words that a line begins with. */
+const STATE_COLUMNS = Math.max(...Object.values(STATE_WORDS).map((word) => word.length));
+
+/** The report, line by line. */
+export function reportText(evidence: Evidence, style: TableStyle): string[] {
+  const { outcome, board, settings, tool } = evidence;
+  const isPassed = outcome.state === 'pass';
+  const whole = checksOf(evidence, null);
+  return [
+    ...wrap(plainText(outcome.sentence), COLUMNS).map(isPassed ? style.bold : style.red),
+    ...paragraph(`board ${board.id} (${board.name}); ${planText(settings)}`),
+    ...evidence.groups.flatMap((group) => groupLines(group, evidence, style)),
+    ...(whole.length === 0 ? [] : ['', style.bold('all builds')]),
+    ...whole.flatMap((check) => checkLines(check, style)),
+    ...driftLines(evidence),
+    '',
+    ...paragraph(`${tool.name} ${tool.version}, evidence sha256 ${evidenceDigest(evidence)}`),
+  ];
+}
+
+function groupLines(group: EvidenceGroup, evidence: Evidence, style: TableStyle): string[] {
+  const { label } = group;
+  return [
+    '',
+    ...wrap(plainText(label), COLUMNS).map(style.bold),
+    ...paragraph(`evidence: ${group.evidence}, ${CLASS_WORDS[group.evidence]}`),
+    ...paragraph(`${bootsText(group)}; ${limitText(group)}`),
+    ...flagLines(group, style),
+    ...checksOf(evidence, group.id).flatMap((check) => checkLines(check, style)),
+    '',
+    ...ledgerLines(ledgerOf(group, evidence.budget), style),
+    ...shiftLines(group),
+  ];
+}
+
+/** Those that make a record unusable first; the page and the tables have all. */
+function flagLines({ candidate: { flags } }: EvidenceGroup, style: TableStyle): string[] {
+  const worst = flags.toSorted((a, b) => Number(b.flag.isUnusable) - Number(a.flag.isUnusable));
+  const more = flags.length - FLAGS_MAX;
+  const lines = worst
+    .slice(0, FLAGS_MAX)
+    .flatMap(({ boot, flag: { code, message, isUnusable } }) =>
+      paragraph(`boot ${boot}: ${code}: ${message}${isUnusable ? ' (unusable)' : ''}`),
+    );
+  return [...lines, ...(more > 0 ? [`and ${more} remarks more`] : [])].map(style.yellow);
+}
+
+function checkLines({ state, title, sentence }: Check, style: TableStyle): string[] {
+  const indent = ' '.repeat(STATE_COLUMNS + 2);
+  const text = wrap(plainText(`${title}: ${sentence}`), COLUMNS - indent.length);
+  const lines = text.map((line, i) => {
+    return i === 0 ? `${STATE_WORDS[state].padEnd(STATE_COLUMNS)}  ${line}` : indent + line;
+  });
+  switch (state) {
+    case 'fail':
+    case 'bad-evidence':
+      return lines.map(style.red);
+    case 'inconclusive':
+      return lines.map(style.yellow);
+    case 'pass':
+    case 'not-evaluated':
+      return lines;
+  }
+}
+
+function ledgerLines(rows: readonly LedgerRow[], style: TableStyle): string[] {
+  const cell = (ns: number | null): string => (ns === null ? '' : msText(ns));
+  const [head, ...lines] = alignedTable([
+    ['budget', 'allocated ms', 'median ms', 'used ms (p95)', 'left ms'],
+    ...rows.map(({ name, kind, allocatedNs, medianNs, usedNs, leftNs }) => [
+      kind === 'stretch' ? `${nameText(name)} (stretch)` : nameText(name),
+      ...[allocatedNs, medianNs, usedNs, leftNs].map(cell),
+    ]),
+  ]);
+  return [
+    head!,
+    ...lines.map((line, i) => {
+      const { kind, leftNs, allocatedNs } = rows[i]!;
+      const isOver = (leftNs ?? 0) < 0 || (kind === 'free' && (allocatedNs ?? 0) < 0);
+      if (isOver) return style.red(line);
+      return kind === 'total' ? style.bold(line) : line;
+    }),
+  ];
+}
+
+/** The stages that explain the shift; without one, nothing. */
+function shiftLines({ regression }: EvidenceGroup): string[] {
+  const stages = regression?.stages.filter(({ isSignificant }) => isSignificant) ?? [];
+  if (regression === null || stages.length === 0) return [];
+  const guards = regression.guards.filter(({ isRaised }) => isRaised);
+  return [
+    '',
+    ...alignedTable([
+      ['changed', 'baseline ms', 'candidate ms', 'shift ms', 'interval ms'],
+      ...stages.slice(0, SHIFTS_MAX).map(shiftCells),
+    ]),
+    ...guards.flatMap(({ sentence }) => paragraph(`note: ${sentence}`)),
+  ];
+}
+
+function shiftCells(shift: StageShift): string[] {
+  const { name, change, baselineMedianNs, candidateMedianNs, shiftNs, lowNs, highNs } = shift;
+  return [
+    change === null ? nameText(name) : `${nameText(name)} (${change})`,
+    msText(baselineMedianNs),
+    msText(candidateMedianNs),
+    shiftText(shiftNs),
+    lowNs === null || highNs === null ? '' : `${shiftText(lowNs)} to ${shiftText(highNs)}`,
+  ];
+}
+
+function driftLines({ drift, builds }: Evidence): string[] {
+  return (drift?.changes ?? []).flatMap(({ at, of, beforeNs, afterNs }) => {
+    const version = builds[at]?.version ?? `build ${at}`;
+    return paragraph(`since ${version}: ${of} ${msText(beforeNs)} ms to ${msText(afterNs)} ms`);
+  });
+}
+
+function nameText(name: string): string {
+  return clip(plainText(name), NAME_COLUMNS_MAX);
+}
+
+function paragraph(text: string): string[] {
+  return wrap(plainText(text), COLUMNS);
+}
