@@ -1,4 +1,5 @@
 /** Test results as JUnit XML, the form that CI systems read. */
+import { escapeXml } from '../../toolchain/budget/report/junit.ts';
 import type { FileResult } from '../run.ts';
 
 /** The document for all files: one `testsuite` per file; faults of a file are failed cases named `file`. */
@@ -16,7 +17,7 @@ export function junitXml(results: readonly FileResult[]): string {
       ),
     ];
     const counts = `tests="${cases.length}" failures="${failures}" skipped="${skipped}"`;
-    const open = `  <testsuite name="${escape(result.file)}" ${counts} time="${seconds(result.ms)}">`;
+    const open = `  <testsuite name="${escapeXml(result.file)}" ${counts} time="${seconds(result.ms)}">`;
     return `${open}\n${cases.join('')}  </testsuite>\n`;
   });
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('')}</testsuites>\n`;
@@ -27,19 +28,12 @@ function testCase(
   name: string,
   test: { outcome: string; ms: number; detail: string },
 ): string {
-  const open = `    <testcase classname="${escape(file)}" name="${escape(name)}" time="${seconds(test.ms)}"`;
+  const open = `    <testcase classname="${escapeXml(file)}" name="${escapeXml(name)}" time="${seconds(test.ms)}"`;
   if (test.outcome === 'passed') return `${open}/>\n`;
   const element = test.outcome === 'skipped' ? 'skipped' : 'failure';
-  return `${open}><${element} message="${escape(test.detail)}"/></testcase>\n`;
+  return `${open}><${element} message="${escapeXml(test.detail)}"/></testcase>\n`;
 }
 
 function seconds(ms: number): string {
   return (ms / 1000).toFixed(3);
-}
-
-// Characters that XML 1.0 cannot hold are replaced, the special ones escaped.
-function escape(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd]/g, '?')
-    .replace(/[&<>"\n]/g, (c) => `&#${c.charCodeAt(0)};`);
 }
