@@ -32,6 +32,11 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     isEssential: true,
   },
   {
+    tool: '/usr/lib/python3/dist-packages/prometheus_client/__init__.py',
+    debian: 'python3-prometheus-client',
+    why: 'outside judge of metrics and tables',
+  },
+  {
     tool: '/usr/share/keyrings/debian-archive-keyring.gpg',
     debian: 'debian-archive-keyring',
     why: "checks the packages of Debian 13: the boards' kernels and systems",
@@ -44,6 +49,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     isEssential: true,
   },
   { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
+  { tool: 'cmark-gfm', debian: 'cmark-gfm', why: 'outside judge of job summaries' },
   { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
   { tool: 'fsck.fat', debian: 'dosfstools', why: 'outside judge of the boot partition' },
@@ -74,6 +80,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   },
   { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
   { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
+  { tool: 'protoc', debian: 'protobuf-compiler', why: 'outside judge of traces' },
   {
     tool: 'qemu-system-aarch64',
     debian: 'qemu-system-arm',
@@ -90,6 +97,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
+  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results as XML' },
   {
     tool: 'xz',
     debian: 'xz-utils',
