@@ -40,7 +40,7 @@ export const RUNTIME_REASONS: Readonly<Record<string, string>> = {
   FORMAT_ENVELOPE_CHAIN: 'an envelope carries too few or too many certificates',
   FORMAT_ENVELOPE_CRIT:
     "an envelope's critical headers are not exactly the two that are understood",
-  FORMAT_ENVELOPE_SIZE: 'an envelope is larger than 64 KiB',
+  FORMAT_ENVELOPE_SIZE: 'an envelope is larger than 64 KiB, or than 64 MiB with evidence',
   FORMAT_FILE_CONTENT_SIZE: 'a file has more content in the image than composefs stores there',
   FORMAT_FILE_KIND: 'a file that the boot needs is not a regular file, or larger than it may be',
   FORMAT_FILE_LAYOUT: 'an empty file is stored in a way composefs does not use',

@@ -20,6 +20,7 @@ import {
   decodeEnvelope,
   encodeSigStructure,
   type Envelope,
+  envelopeBytesMax,
   isContentType,
   KIND_PURPOSES,
   type ObjectKind,
@@ -222,7 +223,7 @@ export function verifyEnvelope(
   trust: TrustPolicy,
   crypto: Crypto,
 ): VerifiedEnvelope {
-  const envelope = decodeEnvelope(bytes);
+  const envelope = decodeEnvelope(bytes, envelopeBytesMax(kind));
   if (!isContentType(envelope, kind)) {
     throw new ColdsealError(
       'VERIFY_KIND',
@@ -327,7 +328,8 @@ export function verifyTrustBundle(
   return bundle;
 }
 
-function checkDenied(
+/** Throws VERIFY_KEY_DENIED, VERIFY_CERT_DENIED or VERIFY_MANIFEST_DENIED. */
+export function checkDenied(
   chain: VerifiedChain,
   payloadSha256: Uint8Array,
   list: DenyList,

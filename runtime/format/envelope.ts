@@ -21,8 +21,10 @@ import { ColdsealError } from './errors.ts';
 import { PURPOSE, type Purpose } from './oids.ts';
 import { CERTIFICATE_BYTES_MAX, type KeyKind } from './x509.ts';
 
-/** The whole envelope. RAUC uses the same cap for its signatures. */
+/** The whole envelope of everything that a device reads. RAUC uses the same cap for its signatures. */
 export const ENVELOPE_BYTES_MAX = 64 * 1024;
+/** Evidence is read by hosts alone: JSON with the samples of up to some hundred thousand boots. */
+export const EVIDENCE_ENVELOPE_BYTES_MAX = 64 * 1024 * 1024;
 /** RSA-8192, the largest signature accepted. */
 const SIGNATURE_BYTES_MAX = 1024;
 
@@ -40,7 +42,7 @@ const CONTENT_TYPES: Readonly<Record<ObjectKind, string>> = {
   manifest: 'application/vnd.coldseal.manifest+cbor',
   'trust bundle': 'application/vnd.coldseal.trust+cbor',
   'deny list': 'application/vnd.coldseal.deny+cbor',
-  evidence: 'application/vnd.coldseal.evidence+cbor',
+  evidence: 'application/vnd.coldseal.evidence+json',
 };
 
 /** Purposes that may sign each kind; for a manifest it is the role the manifest names. */
@@ -97,6 +99,11 @@ export interface EnvelopeHeader {
   readonly thumbprint: Uint8Array;
 }
 
+/** How large an envelope of a kind may be. */
+export function envelopeBytesMax(kind: ObjectKind): number {
+  return kind === 'evidence' ? EVIDENCE_ENVELOPE_BYTES_MAX : ENVELOPE_BYTES_MAX;
+}
+
 /** The media type of a kind, as it stands in the protected header. */
 export function contentTypeOf(kind: ObjectKind): string {
   return CONTENT_TYPES[kind];
@@ -142,11 +149,11 @@ const COSE_SIGN1_TAG = 18;
 const MAJOR = { NEGATIVE: 1, BYTES: 2, TEXT: 3, ARRAY: 4, MAP: 5, TAG: 6, UNSIGNED: 0 } as const;
 
 /** Takes an envelope apart; throws FORMAT_ENVELOPE_*. The result has its own copy of the bytes. */
-export function decodeEnvelope(bytes: Uint8Array): Envelope {
-  if (bytes.length > ENVELOPE_BYTES_MAX) {
+export function decodeEnvelope(bytes: Uint8Array, maxBytes: number = ENVELOPE_BYTES_MAX): Envelope {
+  if (bytes.length > maxBytes) {
     throw new ColdsealError(
       'FORMAT_ENVELOPE_SIZE',
-      `Cannot read an envelope of ${bytes.length} bytes: expected at most ${ENVELOPE_BYTES_MAX}`,
+      `Cannot read an envelope of ${bytes.length} bytes: expected at most ${maxBytes}`,
     );
   }
   const reader = new EnvelopeReader(new Uint8Array(bytes));
@@ -154,7 +161,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
   reader.expect(MAJOR.ARRAY, 4, 'an array of 4');
   const protectedHeader = reader.bytes(ENVELOPE_BYTES_MAX, 'the protected header');
   reader.expect(MAJOR.MAP, 0, 'an empty unprotected header');
-  const payload = reader.bytes(ENVELOPE_BYTES_MAX, 'the payload');
+  const payload = reader.bytes(maxBytes, 'the payload');
   const signature = reader.bytes(SIGNATURE_BYTES_MAX, 'the signature');
   reader.finish();
   return { ...decodeProtectedHeader(protectedHeader), protectedHeader, payload, signature };
@@ -219,13 +226,15 @@ class EnvelopeReader {
     this.#at++;
     const info = first & 0x1f;
     if (info < 24) return info;
-    // No item of an envelope needs more than 16 bits: sizes end at 64 KiB.
-    if (info > 25) throw this.problem(`${label} has an indefinite or too long a form`);
-    const size = info - 23;
+    // No item of an envelope needs more than 32 bits; on a device none that is accepted needs more than 16.
+    if (info > 26) throw this.problem(`${label} has an indefinite or too long a form`);
+    const size = 1 << (info - 24);
     if (this.#at + size > this.#bytes.length) throw this.problem(`${label} is cut off`);
-    const low = this.#bytes[this.#at + size - 1]!;
-    const value = size === 1 ? low : this.#bytes[this.#at]! * 256 + low;
-    if (value < (size === 1 ? 24 : 256)) throw this.problem(`${label} is not in its shortest form`);
+    let value = 0;
+    for (let i = 0; i < size; i++) value = value * 256 + this.#bytes[this.#at + i]!;
+    if (value < (size === 1 ? 24 : 256 ** (size / 2))) {
+      throw this.problem(`${label} is not in its shortest form`);
+    }
     this.#at += size;
     return value;
   }

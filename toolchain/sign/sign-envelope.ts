@@ -13,7 +13,7 @@ import {
   encodeEnvelope,
   encodeProtectedHeader,
   encodeSigStructure,
-  ENVELOPE_BYTES_MAX,
+  envelopeBytesMax,
   type ObjectKind,
 } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
@@ -50,10 +50,11 @@ export function planEnvelope(
 /** Completes a plan; throws what the verification says if the signature is not good. */
 export function attachSignature(plan: EnvelopePlan, signature: Uint8Array): Uint8Array {
   const envelope = encodeEnvelope(plan.protectedHeader, plan.payload, signature);
-  if (envelope.length > ENVELOPE_BYTES_MAX) {
+  const maxBytes = envelopeBytesMax(plan.kind);
+  if (envelope.length > maxBytes) {
     throw new ColdsealError(
       'CONFIG_ENVELOPE_SIZE',
-      `Cannot write an envelope of ${envelope.length} bytes: devices read at most ${ENVELOPE_BYTES_MAX}`,
+      `Cannot write an envelope of ${envelope.length} bytes for ${plan.kind}: expected at most ${maxBytes}`,
     );
   }
   // Not a decision about trust: whatever the chain ends at is the anchor, for everything.
