@@ -33,7 +33,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_KEY_KIND: 'a private key file is not an RSA key',
   CONFIG_KEY_MISMATCH: 'a private key does not belong to the certificate beside it',
   CONFIG_KEY_READABLE: 'a private key file can be read by others, or is not a regular file',
-  CONFIG_KEY_ROLE: "the signing key is not for the manifest's role",
+  CONFIG_KEY_ROLE: "the signing key is not for the manifest's role, or not for evidence",
   CONFIG_KEY_TRACKED: 'a private key file is tracked by git',
   CONFIG_OBJECT_ALGORITHM: 'a dump of a release has digests of another algorithm than its recipe',
   CONFIG_OBJECT_MISSING: 'content that a dump refers to is in none of the object stores given',
@@ -69,7 +69,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_DUMP_PAYLOAD: 'the PAYLOAD of a dump line does not fit its entry',
   FORMAT_DUMP_SIZE: 'the SIZE of a dump line is too large or contradicts the line',
   FORMAT_DUMP_XATTR: 'an extended attribute of a dump line is malformed, doubled or too large',
-  FORMAT_EVIDENCE: 'an evidence file is damaged, or its answers do not follow from its samples',
+  FORMAT_EVIDENCE:
+    'an evidence file is none or damaged, or its answers do not follow from its samples',
   FORMAT_EXT4: 'the file system of a store is not what coldseal writes, or is damaged',
   FORMAT_EXT4_FSCK: 'e2fsck found the file system of a store damaged',
   FORMAT_FAT: 'the boot partition is not what coldseal writes, or is damaged',

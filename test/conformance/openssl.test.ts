@@ -5,11 +5,18 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decodeEnvelope, encodeSigStructure } from '../../runtime/format/envelope.ts';
+import {
+  decodeEnvelope,
+  encodeSigStructure,
+  type Envelope,
+  EVIDENCE_ENVELOPE_BYTES_MAX,
+  type ObjectKind,
+} from '../../runtime/format/envelope.ts';
 import { readCertificate, splitCertificate } from '../../runtime/format/x509.ts';
-import { initDevKeys, openDevSigner } from '../../toolchain/sign/dev-keys.ts';
+import { initDevKeys, openDevSigner, openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
 import { certificatesOfPem } from '../../toolchain/sign/pem.ts';
 import { showKeys } from '../../toolchain/sign/show-keys.ts';
+import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { signManifest } from '../../toolchain/sign/sign-manifest.ts';
 import { testManifest } from '../support/manifests.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -30,8 +37,10 @@ test('openssl verify accepts the chain, and no other root', () => {
     '-untrusted',
     file('intermediate.cert.pem'),
     file('image.cert.pem'),
+    file('evidence.cert.pem'),
   ];
-  assert.match(run('verify', '-CAfile', file('root.cert.pem'), ...args), /: OK/);
+  const accepted = run('verify', '-CAfile', file('root.cert.pem'), ...args);
+  assert.is(accepted.match(/: OK/g)?.length, 2);
   const other = join(base.path, 'other');
   initDevKeys(other, { notBefore: NOW, leafDays: 90, organization: 'Example', force: false });
   const wrong = spawnSync(openssl, ['verify', '-CAfile', join(other, 'root.cert.pem'), ...args]);
@@ -57,7 +66,7 @@ test('openssl reads what we wrote', () => {
 });
 
 test('pins are what openssl computes', () => {
-  for (const name of ['root', 'intermediate', 'image']) {
+  for (const name of ['root', 'intermediate', 'image', 'evidence']) {
     const path = file(`${name}.cert.pem`);
     const spki = execFileSync(openssl, ['x509', '-in', path, '-noout', '-pubkey'], {
       encoding: 'utf8',
@@ -80,13 +89,17 @@ test('dates are what openssl prints', () => {
   assert.is(Date.parse(to!) / 1000, notAfter);
 });
 
-test('openssl verifies the PS256 signature over Sig_structure', () => {
-  const envelope = decodeEnvelope(signManifest(testManifest({ role: 2 }), openDevSigner(dir)));
+/** What openssl says to the signature of an envelope over the Sig_structure of a kind. */
+function opensslVerifies(
+  envelope: Envelope,
+  certificate: string,
+  kind: ObjectKind,
+  payload = envelope.payload,
+): boolean {
   const path = (name: string): string => join(base.path, name);
-  const tbs = encodeSigStructure('manifest', envelope.protectedHeader, envelope.payload);
-  writeFileSync(path('tbs'), tbs);
+  writeFileSync(path('tbs'), encodeSigStructure(kind, envelope.protectedHeader, payload));
   writeFileSync(path('signature'), envelope.signature);
-  writeFileSync(path('pub.pem'), run('x509', '-in', file('image.cert.pem'), '-noout', '-pubkey'));
+  writeFileSync(path('pub.pem'), run('x509', '-in', file(certificate), '-noout', '-pubkey'));
   const pss = ['-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:32'];
   const args = [
     'dgst',
@@ -97,12 +110,28 @@ test('openssl verifies the PS256 signature over Sig_structure', () => {
     '-signature',
     path('signature'),
   ];
-  assert.match(run(...args, path('tbs')), /Verified OK/);
-  writeFileSync(
-    path('tbs'),
-    encodeSigStructure('evidence', envelope.protectedHeader, envelope.payload),
-  );
-  assert.is.not(spawnSync(openssl, [...args, path('tbs')]).status, 0);
+  const { status, stdout } = spawnSync(openssl, [...args, path('tbs')], { encoding: 'utf8' });
+  assert.is(status === 0, /Verified OK/.test(stdout));
+  return status === 0;
+}
+
+test('openssl verifies the PS256 signature over Sig_structure', () => {
+  const envelope = decodeEnvelope(signManifest(testManifest({ role: 2 }), openDevSigner(dir)));
+  assert.ok(opensslVerifies(envelope, 'image.cert.pem', 'manifest'));
+  assert.not(opensslVerifies(envelope, 'image.cert.pem', 'evidence'));
+});
+
+test('openssl verifies signed evidence, also where its length takes 32 bits', () => {
+  for (const padding of [0, 100_000]) {
+    const json = Buffer.from(`{"kind":"coldseal-boot-evidence"}${' '.repeat(padding)}`);
+    const bytes = signEvidence(json, openEvidenceSigner(dir));
+    const envelope = decodeEnvelope(bytes, EVIDENCE_ENVELOPE_BYTES_MAX);
+    assert.ok(opensslVerifies(envelope, 'evidence.cert.pem', 'evidence', json));
+    assert.not(opensslVerifies(envelope, 'evidence.cert.pem', 'manifest', json));
+    assert.not(opensslVerifies(envelope, 'image.cert.pem', 'evidence', json));
+    json[padding] = json[padding]! ^ 1;
+    assert.not(opensslVerifies(envelope, 'evidence.cert.pem', 'evidence', json));
+  }
 });
 
 test.run();

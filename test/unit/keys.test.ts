@@ -23,11 +23,19 @@ import { PUBLISHED_KEYS } from '../../runtime/format/published-keys.ts';
 import { decodeTrustBundle } from '../../runtime/format/trust.ts';
 import { verifyManifest } from '../../runtime/verify.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
-import { initDevKeys, openDevSigner, openFileSigner } from '../../toolchain/sign/dev-keys.ts';
+import {
+  addEvidenceKey,
+  initDevKeys,
+  openDevSigner,
+  openEvidenceSigner,
+  openFileSigner,
+} from '../../toolchain/sign/dev-keys.ts';
 import { issue, type IssuedKey } from '../../toolchain/sign/forge.ts';
 import { certificatesOfPem, pemOfCertificate, readSmallFile } from '../../toolchain/sign/pem.ts';
+import { verifyEvidence } from '../../toolchain/sign/read-evidence.ts';
 import { showKeys } from '../../toolchain/sign/show-keys.ts';
 import { attachSignature, signEnvelope } from '../../toolchain/sign/sign-envelope.ts';
+import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import type { Signer } from '../../toolchain/sign/signer.ts';
 import { exportTbs, signManifest } from '../../toolchain/sign/sign-manifest.ts';
 import { loadTrust, trustBundleOfRoots } from '../../toolchain/sign/trust-file.ts';
@@ -49,22 +57,27 @@ const dir = join(base.path, 'dev');
 initDevKeys(dir, OPTIONS);
 const development = testManifest({ role: 2 });
 
-test('makes three keys that only the owner can read, and a good chain', () => {
+test('makes four keys that only the owner can read, and a good chain', () => {
   assert.is(statSync(dir).mode & 0o777, 0o700);
-  for (const name of ['root', 'intermediate', 'image']) {
+  for (const name of ['root', 'intermediate', 'image', 'evidence']) {
     assert.is(statSync(join(dir, `${name}.key.pem`)).mode & 0o777, 0o600);
     const key = createPrivateKey(readFileSync(join(dir, `${name}.key.pem`)));
     assert.is(key.asymmetricKeyDetails?.modulusLength, 3072);
   }
   const files = showKeys([dir]);
-  const chain = files.find(({ file }) => file.endsWith('chain.pem'))!;
-  assert.is(chain.chain, 'ok');
-  const [leaf, intermediate, root] = chain.certificates;
-  assert.equal(leaf!.purposes, ['development']);
-  assert.ok([leaf, intermediate, root].every((shown) => shown!.isDevelopment));
-  assert.ok(intermediate!.isIssuer && root!.isIssuer && !leaf!.isIssuer);
-  assert.is(leaf!.notBefore, '2026-11-20T00:00:00.000Z');
-  assert.is(leaf!.notAfter, '2027-02-18T00:00:00.000Z');
+  for (const [name, purpose] of [
+    ['image', 'development'],
+    ['evidence', 'evidence'],
+  ] as const) {
+    const chain = files.find(({ file }) => file.endsWith(`${name}.chain.pem`))!;
+    assert.is(chain.chain, 'ok');
+    const [leaf, intermediate, root] = chain.certificates;
+    assert.equal(leaf!.purposes, [purpose], 'a leaf is for one thing');
+    assert.ok([intermediate, root].every((shown) => shown!.isDevelopment));
+    assert.ok(intermediate!.isIssuer && root!.isIssuer && !leaf!.isIssuer);
+    assert.is(leaf!.notBefore, '2026-11-20T00:00:00.000Z');
+    assert.is(leaf!.notAfter, '2027-02-18T00:00:00.000Z');
+  }
 });
 
 test('refuses to replace keys without force', () => {
@@ -76,6 +89,86 @@ test('refuses to replace keys without force', () => {
   assert.is(readFileSync(join(other, 'root.key.pem'), 'utf8'), before);
   initDevKeys(other, { ...OPTIONS, force: true });
   assert.is.not(readFileSync(join(other, 'root.key.pem'), 'utf8'), before);
+});
+
+/** The content of every file in a key directory. */
+function filesOf(path: string): Record<string, string> {
+  const names = readdirSync(path).sort();
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(path, name), 'utf8')]));
+}
+
+const withoutEvidence = (files: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(files).filter(([name]) => !name.startsWith('evidence.')));
+
+test('older keys get an evidence signer, and nothing else changes', () => {
+  const older = copyOfKeys('older');
+  for (const file of ['key', 'cert', 'chain']) rmSync(join(older, `evidence.${file}.pem`));
+  const before = filesOf(older);
+  const missing = expectCode(() => openEvidenceSigner(older, { now: NOW }), 'HOST_NOT_FOUND');
+  assert.match(missing.message, /evidence\.key\.pem does not exist$/);
+  assert.match(missing.hint!, /coldseal keys init .*older --add-evidence$/);
+  openDevSigner(older, { now: NOW });
+  addEvidenceKey(older, OPTIONS);
+  const after = filesOf(older);
+  assert.equal(withoutEvidence(after), before);
+  assert.is(Object.keys(after).length, Object.keys(before).length + 3);
+  assert.is(statSync(join(older, 'evidence.key.pem')).mode & 0o777, 0o600);
+  const signer = openEvidenceSigner(older, { now: NOW });
+  assert.equal(signer.describe().purposes, [PURPOSE.EVIDENCE]);
+  // The same root: whoever trusted it trusts the new signer.
+  const json = Buffer.from('{"kind":"coldseal-boot-evidence"}');
+  const policy = { anchors: loadTrust(join(dir, 'root.cert.pem')), algorithms: [-37] as const };
+  verifyEvidence(signEvidence(json, signer, { now: NOW }), policy);
+  // Not again without force, and then the evidence signer alone.
+  expectCode(() => addEvidenceKey(older, OPTIONS), 'CONFIG_KEYS_EXIST');
+  assert.equal(filesOf(older), after);
+  addEvidenceKey(older, { ...OPTIONS, force: true });
+  assert.equal(withoutEvidence(filesOf(older)), before);
+  assert.is.not(filesOf(older)['evidence.key.pem'], after['evidence.key.pem']);
+});
+
+test('no evidence signer is added to what are no keys, or keys of others', () => {
+  const none = expectCode(() => addEvidenceKey(join(base.path, 'no'), OPTIONS), 'HOST_NOT_FOUND');
+  assert.match(none.hint!, /coldseal keys init/);
+  const opened = expectCode(() => openEvidenceSigner(join(base.path, 'no')), 'HOST_NOT_FOUND');
+  assert.match(opened.hint!, /make development keys with: coldseal keys init .*no$/);
+  const file = join(base.path, 'plain');
+  writeFileSync(file, '');
+  expectCode(() => addEvidenceKey(file, OPTIONS), 'USAGE_NOT_A_DIRECTORY');
+  const strange = copyOfKeys('strange');
+  for (const name of ['key', 'cert', 'chain']) rmSync(join(strange, `evidence.${name}.pem`));
+  const before = filesOf(strange);
+  const refused = (code: string): void => {
+    expectCode(() => addEvidenceKey(strange, OPTIONS), code);
+    const key = join(strange, 'intermediate.key.pem');
+    chmodSync(key, 0o600);
+    for (const [name, text] of Object.entries(before)) writeFileSync(join(strange, name), text);
+    assert.equal(filesOf(strange), before, code);
+  };
+  chmodSync(join(strange, 'intermediate.key.pem'), 0o644);
+  refused('CONFIG_KEY_READABLE');
+  // The key and the certificate of the intermediate do not belong together.
+  copyFileSync(join(strange, 'image.key.pem'), join(strange, 'intermediate.key.pem'));
+  refused('VERIFY_CERT_SIGNATURE');
+  rmSync(join(strange, 'root.cert.pem'));
+  refused('HOST_NOT_FOUND');
+});
+
+test('an evidence signer that has expired says how to replace it alone', () => {
+  const later = NOW + 91 * DAY;
+  const expired = expectCode(() => openEvidenceSigner(dir, { now: later }), 'CONFIG_KEY_EXPIRED');
+  assert.match(expired.hint!, /keys init .*dev --add-evidence --force$/);
+  const warnings: string[] = [];
+  openEvidenceSigner(dir, { now: NOW + 80 * DAY, onWarning: (text) => warnings.push(text) });
+  assert.match(warnings[0]!, /evidence\.key\.pem expires in 10 days/);
+});
+
+test('the image signer signs no evidence, and the evidence signer no image', () => {
+  const json = Buffer.from('{"kind":"coldseal-boot-evidence"}');
+  const image = openDevSigner(dir, { now: NOW });
+  const evidence = openEvidenceSigner(dir, { now: NOW });
+  expectCode(() => signEvidence(json, image, { now: NOW }), 'CONFIG_KEY_ROLE');
+  expectCode(() => signManifest(development, evidence, { now: NOW }), 'CONFIG_KEY_ROLE');
 });
 
 test('a file in place of the key directory is refused', () => {

@@ -1,10 +1,10 @@
 /**
- * The development PKI of a directory: root, intermediate and image-signing leaf (keys/README.md).
+ * The development PKI of a directory: root, intermediate, and leaves for images and for evidence (keys/README.md).
  *
- * Files: `root`, `intermediate` and `image`, each as `.key.pem` (mode 0600, created exclusively) and
- * `.cert.pem`; `image.chain.pem` holds the three certificates, leaf first. Every certificate names the
- * development purpose and nothing else that could sign a manifest, so no chain from here can speak for
- * production. A key that others can read, or that git tracks, is refused.
+ * Files: `root`, `intermediate`, `image` and `evidence`, each as `.key.pem` (mode 0600, created exclusively) and
+ * `.cert.pem`; `image.chain.pem` and `evidence.chain.pem` hold the leaf, intermediate and root. No certificate names
+ * production, factory or recovery, so no chain from here can speak for production, and the evidence leaf names evidence
+ * alone, so that it cannot sign a manifest. A key that others can read, or that git tracks, is refused.
  */
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, type KeyObject, sign, constants } from 'node:crypto';
@@ -28,9 +28,23 @@ import type { Signer, SignerDescription } from './signer.ts';
 /** The directory `keys init` uses by default; git ignores it. */
 export const DEV_KEYS_DIR = 'keys/dev';
 
-const MEMBERS = ['root', 'intermediate', 'image'] as const;
-const CHAIN_FILE = 'image.chain.pem';
+const ISSUERS = ['root', 'intermediate'] as const;
+/** What signs, with what each may sign. */
+const LEAVES = {
+  image: { commonName: 'image signer', purposes: [PURPOSE.DEVELOPMENT] },
+  evidence: { commonName: 'evidence signer', purposes: [PURPOSE.EVIDENCE] },
+} as const satisfies Record<string, { commonName: string; purposes: readonly Purpose[] }>;
+type LeafName = keyof typeof LEAVES;
 const DAY = 86_400;
+
+const keyFile = (name: string): string => `${name}.key.pem`;
+const certificateFile = (name: string): string => `${name}.cert.pem`;
+const chainFile = (name: LeafName): string => `${name}.chain.pem`;
+const leafFiles = (name: LeafName): string[] => [
+  keyFile(name),
+  certificateFile(name),
+  chainFile(name),
+];
 
 export interface InitKeysOptions {
   /** Start of validity, seconds since 1970. */
@@ -47,34 +61,114 @@ export const DEV_LEAF_DAYS = 90;
 
 /** Makes the development PKI in `dir`; refuses to replace keys without `force`. */
 export function initDevKeys(dir: string, options: InitKeysOptions): void {
-  const files = [...MEMBERS.flatMap((name) => [`${name}.key.pem`, `${name}.cert.pem`]), CHAIN_FILE];
+  const files = [
+    ...ISSUERS.flatMap((name) => [keyFile(name), certificateFile(name)]),
+    ...leafFiles('image'),
+    ...leafFiles('evidence'),
+  ];
   refuseOtherThanDirectory(dir);
-  const present = files.filter((file) => exists(join(dir, file)));
-  if (present.length > 0 && !options.force) {
-    throw new ColdsealError(
-      'CONFIG_KEYS_EXIST',
-      `Cannot make keys in ${dir}: it has ${present[0]!}`,
-      {
-        hint: '--force replaces them; what they signed will no longer verify against the new root',
-      },
-    );
-  }
-  const keys = issueDevelopmentChain(options);
-  try {
+  const present = refusePresent(
+    dir,
+    files,
+    options,
+    '--force replaces them; what they signed will no longer verify against the new root',
+  );
+  const [root, intermediate] = issueDevelopmentIssuers(options);
+  const image = issueLeaf('image', intermediate, options);
+  const evidence = issueLeaf('evidence', intermediate, options);
+  replaceFiles(dir, files, present, () => {
     makeDirectories(dir, 0o700);
+    ISSUERS.forEach((name, index) => writeMember(dir, name, [root, intermediate][index]!));
+    writeLeaf(dir, 'image', image, [intermediate.certificate, root.certificate]);
+    writeLeaf(dir, 'evidence', evidence, [intermediate.certificate, root.certificate]);
+  });
+}
+
+/**
+ * Adds an evidence signer to keys that have none, or with `force` replaces theirs. Root, intermediate and image signer
+ * stay, and so does all trust in what they signed.
+ */
+export function addEvidenceKey(dir: string, options: InitKeysOptions): void {
+  const files = leafFiles('evidence');
+  refuseOtherThanDirectory(dir);
+  const present = refusePresent(
+    dir,
+    files,
+    options,
+    '--force replaces the evidence signer and nothing else; what it signed stays good',
+  );
+  // The key first: its absence says that there are no keys at all, and what to do.
+  const privateKeyPem = readIssuerKey(dir);
+  const issuers = ['intermediate', 'root'].map((name) => readCertificateOf(dir, name));
+  const intermediate = { privateKeyPem, certificate: issuers[0]! };
+  const evidence = issueLeaf('evidence', intermediate, options);
+  // By the rules of the device, before anything is written: these may be the keys of somebody else.
+  const chain = [evidence.certificate, ...issuers];
+  verifyChain(chain, [anchorOf(chain)], createNodeCrypto());
+  replaceFiles(dir, files, present, () => writeLeaf(dir, 'evidence', evidence, issuers));
+}
+
+/** Those of some files that are there, which without `force` must be none. Throws CONFIG_KEYS_EXIST. */
+function refusePresent(
+  dir: string,
+  files: readonly string[],
+  { force }: InitKeysOptions,
+  hint: string,
+): string[] {
+  const present = files.filter((file) => exists(join(dir, file)));
+  if (present.length === 0 || force) return present;
+  throw new ColdsealError(
+    'CONFIG_KEYS_EXIST',
+    `Cannot make keys in ${dir}: it has ${present[0]!}`,
+    { hint },
+  );
+}
+
+/** Takes old files away and writes new ones; a failure leaves none of them. */
+function replaceFiles(
+  dir: string,
+  files: readonly string[],
+  present: readonly string[],
+  write: () => void,
+): void {
+  try {
     for (const file of present) rmSync(join(dir, file));
-    MEMBERS.forEach((name, index) => {
-      writeNew(join(dir, `${name}.key.pem`), keys[index]!.privateKeyPem, 0o600);
-      writeNew(join(dir, `${name}.cert.pem`), pemOfCertificate(keys[index]!.certificate), 0o644);
-    });
-    const chain = [...keys].reverse().map((key) => pemOfCertificate(key.certificate));
-    writeNew(join(dir, CHAIN_FILE), chain.join(''), 0o644);
+    write();
   } catch (error) {
     // Some of the keys are of no use, and would be in the way of the next attempt.
     if (errnoOf(error) !== 'EEXIST')
       for (const file of files) rmSync(join(dir, file), { force: true });
     throw explainSysError(error, `Cannot write keys in ${dir}`);
   }
+}
+
+function writeMember(dir: string, name: string, key: IssuedKey): void {
+  writeNew(join(dir, keyFile(name)), key.privateKeyPem, 0o600);
+  writeNew(join(dir, certificateFile(name)), pemOfCertificate(key.certificate), 0o644);
+}
+
+function writeLeaf(
+  dir: string,
+  name: LeafName,
+  leaf: IssuedKey,
+  issuers: readonly Uint8Array[],
+): void {
+  writeMember(dir, name, leaf);
+  const chain = [leaf.certificate, ...issuers].map(pemOfCertificate).join('');
+  writeNew(join(dir, chainFile(name)), chain, 0o644);
+}
+
+/** The one certificate of a member's file. */
+function readCertificateOf(dir: string, name: string): Uint8Array {
+  const path = join(dir, certificateFile(name));
+  return certificatesOfPem(Buffer.from(readSmallFile(path)).toString(), path)[0]!;
+}
+
+/** The intermediate's private key, by the rules of every key that signs. */
+function readIssuerKey(dir: string): string {
+  const path = join(dir, keyFile('intermediate'));
+  checkKeyFile(path);
+  return readPrivateKey(path).export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
 /** The files are looked for before anything is written, and then a path through a file would be a surprise. */
@@ -90,35 +184,41 @@ function refuseOtherThanDirectory(dir: string): void {
   );
 }
 
-/** Root, intermediate, leaf. All may only ever be for development; the deny list is for tests of revocation. */
-function issueDevelopmentChain(options: InitKeysOptions): readonly IssuedKey[] {
+const commonName = (role: string): string => `coldseal development ${role}`;
+
+/** Root and intermediate. Both may only ever be for development; the deny list is for tests of revocation. */
+function issueDevelopmentIssuers(options: InitKeysOptions): readonly [IssuedKey, IssuedKey] {
   const { notBefore, organization } = options;
-  const name = (role: string): string => `coldseal development ${role}`;
   const purposes: readonly Purpose[] = [PURPOSE.DEVELOPMENT, PURPOSE.DENY_LIST, PURPOSE.EVIDENCE];
   const common = { organization, notBefore };
   const root = issue({
     ...common,
-    commonName: name('root'),
+    commonName: commonName('root'),
     notAfter: notBefore + 20 * 365 * DAY,
     purposes,
     pathLength: 1,
   });
   const intermediate = issue({
     ...common,
-    commonName: name('intermediate'),
+    commonName: commonName('intermediate'),
     notAfter: notBefore + 5 * 365 * DAY,
     purposes,
     pathLength: 0,
     issuer: root,
   });
-  const image = issue({
-    ...common,
-    commonName: name('image signer'),
-    notAfter: notBefore + options.leafDays * DAY,
-    purposes: [PURPOSE.DEVELOPMENT],
-    issuer: intermediate,
+  return [root, intermediate];
+}
+
+function issueLeaf(name: LeafName, issuer: IssuedKey, options: InitKeysOptions): IssuedKey {
+  const { notBefore, organization, leafDays } = options;
+  return issue({
+    organization,
+    notBefore,
+    commonName: commonName(LEAVES[name].commonName),
+    notAfter: notBefore + leafDays * DAY,
+    purposes: LEAVES[name].purposes,
+    issuer,
   });
-  return [root, intermediate, image];
 }
 
 function exists(path: string): boolean {
@@ -144,13 +244,35 @@ export interface OpenSignerOptions {
   /** Seconds since 1970; the host's clock by default. */
   readonly now?: number;
   readonly onWarning?: (text: string) => void;
+  /** The command that makes a new certificate when this one has expired. */
+  readonly renewal?: string;
 }
 
 /** The image signer of a key directory, its files and chain checked. */
 export function openDevSigner(dir: string, options: OpenSignerOptions = {}): Signer {
-  const keyPath = join(dir, 'image.key.pem');
-  const chainPath = join(dir, CHAIN_FILE);
-  return openFileSigner(keyPath, chainPath, options);
+  return openFileSigner(join(dir, keyFile('image')), join(dir, chainFile('image')), options);
+}
+
+/** The evidence signer of a key directory, in the same way. Keys made by older versions have none. */
+export function openEvidenceSigner(dir: string, options: OpenSignerOptions = {}): Signer {
+  const [key, chain] = [keyFile('evidence'), chainFile('evidence')].map((file) => join(dir, file));
+  const missing = [key!, chain!].find((path) => !exists(path));
+  if (missing === undefined) {
+    return openFileSigner(key!, chain!, {
+      renewal: `keys init ${dir} --add-evidence --force`,
+      ...options,
+    });
+  }
+  const hasIssuer = exists(join(dir, keyFile('intermediate')));
+  throw new ColdsealError(
+    'HOST_NOT_FOUND',
+    `Cannot sign evidence with the keys in ${dir}: ${missing} does not exist`,
+    {
+      hint: hasIssuer
+        ? `add an evidence signer to these keys with: coldseal keys init ${dir} --add-evidence`
+        : `make development keys with: coldseal keys init ${dir}`,
+    },
+  );
 }
 
 /** A signer from a private key file and a chain file, leaf first, anchor last. */
@@ -159,7 +281,7 @@ export function openFileSigner(
   chainPath: string,
   options: OpenSignerOptions = {},
 ): Signer {
-  const { now = Math.floor(Date.now() / 1000), onWarning } = options;
+  const { now = Math.floor(Date.now() / 1000), onWarning, renewal } = options;
   const chain = certificatesOfPem(Buffer.from(readSmallFile(chainPath)).toString(), chainPath);
   checkKeyFile(keyPath);
   const key = readPrivateKey(keyPath);
@@ -171,7 +293,7 @@ export function openFileSigner(
       `Cannot sign with ${keyPath}: the first certificate of ${chainPath} is for another key`,
     );
   }
-  checkDates(description, now, onWarning);
+  checkDates(description, now, { onWarning, renewal });
   return {
     describe: () => description,
     sign: (tbs) => {

@@ -73,21 +73,27 @@ export function checkSigner(
       `Cannot sign in role ${purposeName(manifest.role)} with ${signer.name}: it is for ${named}`,
     );
   }
-  checkDates(signer, now, onWarning);
+  checkDates(signer, now, { onWarning });
+}
+
+export interface DateCheckOptions {
+  readonly onWarning?: ((text: string) => void) | undefined;
+  /** The command that makes a new certificate. */
+  readonly renewal?: string | undefined;
 }
 
 /** Refuses an expired or future leaf and warns about one that ends soon. */
 export function checkDates(
   signer: SignerDescription,
   now: number,
-  onWarning?: (text: string) => void,
+  { onWarning, renewal = 'keys init --force' }: DateCheckOptions = {},
 ): void {
   if (now > signer.notAfter || now < signer.notBefore) {
     const problem = now > signer.notAfter ? 'has expired' : 'is not valid yet';
     throw new ColdsealError(
       'CONFIG_KEY_EXPIRED',
       `Cannot sign with ${signer.name}: its certificate ${problem}`,
-      { hint: 'make new development keys with: coldseal keys init --force' },
+      { hint: `make new development keys with: coldseal ${renewal}` },
     );
   }
   if (signer.notAfter - now < WARN_SECONDS) {

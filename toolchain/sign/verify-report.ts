@@ -1,5 +1,6 @@
 /** What `verify` prints: the same facts as text and as JSON. */
 import { toHex } from '../../runtime/format/bytes.ts';
+import type { VerifiedChain } from '../../runtime/format/chain.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
 import { commonName } from '../../runtime/format/x509.ts';
 import { CHECKS, type CheckResult } from '../../runtime/verify.ts';
@@ -38,7 +39,8 @@ export function textReport(report: ReleaseReport): string[] {
   return lines;
 }
 
-function resultText(result: CheckResult): string {
+/** A result in a word or two. */
+export function resultText(result: CheckResult): string {
   if (result.status === 'pass') return 'pass';
   return `${result.status === 'fail' ? 'FAIL' : 'not evaluated'} (${result.code})`;
 }
@@ -77,14 +79,31 @@ export function jsonReport(report: ReleaseReport): object {
   };
 }
 
-function signers(report: ReleaseReport): { name: string; pin: string; purposes: string[] }[] {
+function signers(report: ReleaseReport): Omit<ShownSigner, 'notBefore' | 'notAfter'>[] {
   const { chain } = report.verdict;
   if (chain === undefined) return [];
-  return [
-    {
-      name: commonName(chain.leaf.subject) ?? '',
-      pin: toHex(createNodeCrypto().sha256(chain.leaf.spki)),
-      purposes: [...chain.purposes].map(purposeName),
-    },
-  ];
+  const { name, pin, purposes } = describeSigner(chain);
+  return [{ name, pin, purposes }];
+}
+
+export interface ShownSigner {
+  readonly name: string;
+  /** SHA-256 of the SubjectPublicKeyInfo. */
+  readonly pin: string;
+  readonly purposes: readonly string[];
+  /** ISO 8601. */
+  readonly notBefore: string;
+  readonly notAfter: string;
+}
+
+/** The leaf of a chain as the one who signed. */
+export function describeSigner({ leaf, purposes }: VerifiedChain): ShownSigner {
+  const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
+  return {
+    name: commonName(leaf.subject) ?? '',
+    pin: toHex(createNodeCrypto().sha256(leaf.spki)),
+    purposes: [...purposes].map(purposeName),
+    notBefore: iso(leaf.notBefore),
+    notAfter: iso(leaf.notAfter),
+  };
 }
