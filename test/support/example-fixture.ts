@@ -5,10 +5,20 @@
  * and a release. A step whose command does not exist yet is left out.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from '../../toolchain/cli/command.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
+import { openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
+import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
@@ -90,6 +100,11 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
     const { code, stderr } = run(line, dir.path);
     if (code !== 0)
       throw new Error(`Cannot prepare the examples: ${line} exited ${code}\n${stderr}`);
+  }
+  const keys = join(dir.path, 'keys/dev');
+  if (existsSync(keys)) {
+    const json = Buffer.from(JSON.stringify({ kind: 'coldseal-boot-evidence', schema: 1 }));
+    writeFileSync(join(dir.path, 'report.cose'), signEvidence(json, openEvidenceSigner(keys)));
   }
   const copy = (command: string): TempDir => {
     const target = tempDir();
