@@ -3,12 +3,12 @@
  *
  * The container's image is its OCI bundle, mounted and verified before. A container that cannot be started is a
  * reason in the record and never stops the boot, nor another container. One that is late is not ended: it may still
- * start, only nobody waits for it any longer. What the engine prints and what the container prints come through one
+ * start, only nobody waits for it any longer. So whoever tries it again asks the engine first. What the engine prints and what the container prints come through one
  * pipe, whose read end goes on to the attendant.
  */
 import type { Engine } from './engine.ts';
 import { RUN_CONTAINERS } from './device-paths.ts';
-import type { BootNote, StartedContainer } from './format/boot-record.ts';
+import type { StartedContainer } from './format/boot-record.ts';
 import { toByteString } from './format/bytes.ts';
 import { concatBytes } from './format/concat.ts';
 import type { DevicePolicy } from './format/device-policy.ts';
@@ -32,21 +32,20 @@ export interface ContainersStart {
 type ContainerPolicy = Pick<DevicePolicy, 'containerEngine' | 'containerDeadlineMs'>;
 
 /** A container on its way; `pid` is undefined as soon as its engine has ended, or never ran. */
-interface Job {
-  readonly name: string;
-  readonly startNs: number;
-  pid: number | undefined;
-  pipe: Fd | undefined;
+interface Job extends Writable<StartedContainer> {
+  pid?: number | undefined;
+  pipe?: Fd;
   seen: Uint8Array;
-  startedNs: number | null;
-  firstOutputNs: number | null;
-  reason: BootNote | null;
 }
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** What the engine and its helpers may look for. */
 const ENVIRONMENT = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
 const STREAM_STEP = 16 * 1024;
 const COMPLAINT_STEPS = 8;
+/** An engine that says nothing about a container for so long says that it does not run. */
+const ASK_MS = 1000;
+const ASK_EVERY_MS = 50;
 /** How much of a failed engine's last line is kept. */
 const REASON_MAX = 200;
 
@@ -59,17 +58,23 @@ export function startEarlyContainers(
   return startContainers(engine, names, 'early', policy);
 }
 
-/** Starts containers side by side, and waits until their engines have ended or the time is up. */
+/**
+ * Starts containers side by side, and waits until their engines have ended or the time is up. After the boot an earlier
+ * try may have gone on: one that runs is started, and one whose first engine is still at work gets until the deadline.
+ */
 export function startContainers(
   { sys }: Engine,
   names: readonly string[],
   start: StartedContainer['start'],
   policy: ContainerPolicy,
 ): ContainersStart {
-  const deadlineNs = sys.clock().bootNs + policy.containerDeadlineMs * 1e6;
-  const jobs = names.map((name) => launch(sys, name, policy.containerEngine));
+  const { containerEngine: program, containerDeadlineMs } = policy;
+  const deadlineNs = sys.clock().bootNs + containerDeadlineMs * 1e6;
+  const msLeft = (): number => Math.ceil((deadlineNs - sys.clock().bootNs) / 1e6);
+  const isLater = start !== 'early';
+  const jobs = names.map((name) => launch(sys, name, start, program, isLater));
   while (jobs.some(isRunning)) {
-    const leftMs = Math.ceil((deadlineNs - sys.clock().bootNs) / 1e6);
+    const leftMs = msLeft();
     const child = leftMs > 0 ? sys.waitChild(leftMs) : undefined;
     takeOutput(sys, jobs);
     if (child === undefined) break;
@@ -78,45 +83,53 @@ export function startContainers(
     if (job !== undefined) finish(sys, job, child.code);
   }
   for (const job of jobs.filter(isRunning)) {
-    const ms = policy.containerDeadlineMs;
     job.reason = {
       code: 'BUDGET_CONTAINER_START',
-      message: `Cannot wait longer for container ${job.name}: its engine still runs after ${ms} ms`,
+      message: `Cannot wait longer for container ${job.name}: its engine still runs after ${containerDeadlineMs} ms`,
     };
   }
+  for (const job of jobs) {
+    while (isLater && job.reason?.code === 'HOST_CONTAINER_START' && msLeft() > 0) {
+      sys.sleep(ASK_EVERY_MS);
+      askEngine(sys, job, program);
+    }
+  }
   return {
-    containers: jobs.map(({ name, startNs, startedNs, firstOutputNs, reason }) => {
-      return { name, start, startNs, startedNs, firstOutputNs, reason };
-    }),
+    containers: jobs.map(({ pid: _pid, pipe: _pipe, seen: _seen, ...container }) => container),
     pipes: jobs.flatMap(({ name, pipe: fd, seen }) => (fd === undefined ? [] : { name, fd, seen })),
   };
 }
 
 const isRunning = (job: Job): boolean => job.pid !== undefined;
 
-function launch(sys: DeviceSys, name: string, program: string): Job {
+function launch(
+  sys: DeviceSys,
+  name: string,
+  start: StartedContainer['start'],
+  program: string,
+  isLater: boolean,
+): Job {
   const job: Job = {
     name,
+    start,
     startNs: sys.clock().bootNs,
-    pid: undefined,
-    pipe: undefined,
-    seen: new Uint8Array(),
     startedNs: null,
     firstOutputNs: null,
     reason: null,
+    seen: new Uint8Array(),
   };
   try {
+    if (isLater) askEngine(sys, job, program);
+    if (job.startedNs !== null) return job;
     const bundle = `${RUN_CONTAINERS}/${name}`;
     checkBundle(sys, name, bundle);
-    const { read, write } = sys.pipe();
-    job.pipe = read;
-    const options = ['--cgroup-manager=cgroupfs', 'run', '--detach', '--bundle', bundle, name];
-    try {
-      job.pid = sys.spawn({ argv: [program, ...options], env: ENVIRONMENT, output: write });
-    } finally {
-      // The container's copy is the only one that keeps the pipe open.
-      sys.close(write);
-    }
+    runEngine(sys, job, program, [
+      '--cgroup-manager=cgroupfs',
+      'run',
+      '--detach',
+      '--bundle',
+      bundle,
+    ]);
   } catch (error) {
     const doing = `Cannot start container ${name} with ${program}`;
     const { code, message } =
@@ -124,6 +137,38 @@ function launch(sys: DeviceSys, name: string, program: string): Job {
     job.reason = { code, message };
   }
   return job;
+}
+
+/** Starts the engine for a container. */
+function runEngine(sys: DeviceSys, job: Job, program: string, words: readonly string[]): void {
+  const { read, write } = sys.pipe();
+  job.pipe = read;
+  try {
+    job.pid = sys.spawn({ argv: [program, ...words, job.name], env: ENVIRONMENT, output: write });
+  } finally {
+    // The container's copy is the only one that keeps the pipe open.
+    sys.close(write);
+  }
+}
+
+/**
+ * Asks the engine about a container. One that runs is started. One that is there without running, created by somebody
+ * or ended, is taken away, because its name would be in the way of the next try.
+ */
+function askEngine(sys: DeviceSys, job: Job, program: string): void {
+  const ask = (...words: readonly string[]): string => {
+    const answer = { ...job, seen: new Uint8Array() };
+    runEngine(sys, answer, program, words);
+    // The status is among the first words; where there are none, the end of the pipe is that of the engine.
+    takeOutput(sys, [answer], ASK_MS);
+    sys.close(answer.pipe!);
+    return toByteString(answer.seen);
+  };
+  const found = /"status": ?"(running|paused)?/.exec(ask('state'));
+  if (found?.[1] !== undefined) {
+    job.startedNs = sys.clock().bootNs;
+    job.reason = null;
+  } else if (found !== null) ask('delete', '--force');
 }
 
 function checkBundle(sys: DeviceSys, name: string, bundle: string): void {
@@ -143,12 +188,11 @@ function checkBundle(sys: DeviceSys, name: string, bundle: string): void {
   sys.close(file);
 }
 
-/** Takes what the pipes have now, so that a first output is seen when it comes and not when all engines are done. */
-function takeOutput(sys: DeviceSys, jobs: readonly Job[]): void {
+/** Takes what the pipes have, so that a first output is seen when it comes and not when all engines are done. */
+function takeOutput(sys: DeviceSys, jobs: readonly Job[], timeoutMs = 0): void {
   const fds = jobs.flatMap(({ pipe }) => (pipe === undefined ? [] : [pipe]));
-  const ready = sys.waitReadable(fds, 0);
-  for (const job of jobs)
-    if (job.pipe !== undefined && ready.includes(job.pipe)) takeOnce(sys, job);
+  const ready = sys.waitReadable(fds, timeoutMs);
+  for (const job of jobs) if (ready.includes(job.pipe!)) takeOnce(sys, job);
 }
 
 /** False at the end of the pipe. */

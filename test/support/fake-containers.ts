@@ -19,7 +19,15 @@ export interface ContainerScript {
   readonly output?: readonly (readonly [atMs: number, text: string])[];
   /** When the container closes its output; never when absent. */
   readonly endMs?: number;
+  /** What was there before, by the device's time: an earlier try that went on. Its name is in the way of a new one. */
+  readonly before?: readonly (readonly [
+    fromMs: number,
+    status: 'starting' | 'created' | 'running' | 'paused' | 'stopped' | 'gone',
+  ])[];
 }
+
+/** How long an engine takes to answer a question. */
+const ANSWER_MS = 1;
 
 interface Running {
   readonly pid: number;
@@ -45,6 +53,9 @@ export class FakeContainers {
   nowMs: number;
   readonly files = new Map<string, string>();
   readonly spawned: string[] = [];
+  /** Questions to the engine, and what it was told to take away. */
+  readonly asked: string[] = [];
+  readonly #deleted = new Set<string>();
   readonly log: string[] = [];
   end: string | undefined;
   /** Calls by name that fail with an errno. */
@@ -177,9 +188,9 @@ export class FakeContainers {
 
   spawn(job: SpawnJob): number {
     const name = job.argv.at(-1)!;
-    const script = this.scripts[name]!;
-    if (script.spawn !== undefined) throw new SysError('spawn', script.spawn, job.argv[0]);
-    this.spawned.push(job.argv.join(' '));
+    const given = this.scripts[name]!;
+    if (given.spawn !== undefined) throw new SysError('spawn', given.spawn, job.argv[0]);
+    const script = this.#scriptOf(job, name, given);
     const pid = 100 + this.#running.length;
     // The read end was made just before the write end.
     const fd = job.output! - 1;
@@ -187,6 +198,35 @@ export class FakeContainers {
     const output = [...(script.output ?? [])];
     this.#running.push({ pid, fd, script, output, startMs: this.nowMs, isReaped: false });
     return pid;
+  }
+
+  /** What the engine does: answer, take away, complain about a name that is taken, or as the script of the test says. */
+  #scriptOf({ argv }: SpawnJob, name: string, script: ContainerScript): ContainerScript {
+    const answer = (code: number, text: string): ContainerScript => ({
+      engineMs: ANSWER_MS,
+      code,
+      output: text === '' ? [] : [[ANSWER_MS, text]],
+      endMs: ANSWER_MS,
+    });
+    const status = this.#statusOf(name, script);
+    if (argv[1] === 'state' || argv[1] === 'delete') {
+      this.asked.push(argv.slice(1).join(' '));
+      if (status === undefined || status === 'starting') return answer(1, 'error: no status\n');
+      if (argv[1] === 'state')
+        return answer(0, `{\n  "id": "${name}",\n  "status": "${status}"\n}\n`);
+      this.#deleted.add(name);
+      return answer(0, '');
+    }
+    this.spawned.push(argv.join(' '));
+    return status === undefined
+      ? script
+      : answer(1, `error: container \`${name}\` already exists\n`);
+  }
+
+  /** Undefined: there is no such container. */
+  #statusOf(name: string, { before = [] }: ContainerScript): string | undefined {
+    const latest = before.filter(([fromMs]) => fromMs <= this.nowMs).at(-1)?.[1];
+    return latest === 'gone' || this.#deleted.has(name) ? undefined : latest;
   }
 
   waitChild(timeoutMs: number): ChildExit | undefined {

@@ -138,4 +138,104 @@ test('the same for those that come later', () => {
   assert.is(containers[0]!.start, 'normal');
 });
 
+// --- tried before ---
+
+type Before = NonNullable<ContainerScript['before']>;
+
+/**
+ * What an earlier try has left, and what comes of another one at 1000 ms: started, reason, what the engine was asked,
+ * and how often it was told to run the container.
+ */
+const AGAIN: readonly [
+  string,
+  ContainerScript,
+  string,
+  { asked: readonly string[]; runs: number },
+][] = [
+  ['nothing', { engineMs: 40 }, '1041 ok', { asked: ['state a'], runs: 1 }],
+  ['runs by now', { before: [[0, 'running']] }, '1001 ok', { asked: ['state a'], runs: 0 }],
+  ['is paused', { before: [[0, 'paused']] }, '1001 ok', { asked: ['state a'], runs: 0 }],
+  [
+    'was created and not started',
+    { before: [[0, 'created']], engineMs: 40 },
+    '1042 ok',
+    { asked: ['state a', 'delete --force a'], runs: 1 },
+  ],
+  [
+    'has ended',
+    { before: [[0, 'stopped']], engineMs: 40 },
+    '1042 ok',
+    { asked: ['state a', 'delete --force a'], runs: 1 },
+  ],
+  [
+    'its first engine is still at work',
+    {
+      before: [
+        [0, 'starting'],
+        [1100, 'running'],
+      ],
+    },
+    '1104 ok',
+    { asked: ['state a', 'state a', 'state a'], runs: 1 },
+  ],
+  [
+    'comes to run between question and try',
+    {
+      before: [
+        [0, 'starting'],
+        [1001, 'running'],
+      ],
+    },
+    '1053 ok',
+    { asked: ['state a', 'state a'], runs: 1 },
+  ],
+  [
+    'is late for ever',
+    { before: [[0, 'starting']] },
+    '- HOST_CONTAINER_START',
+    { asked: Array.from({ length: 41 }, () => 'state a'), runs: 1 },
+  ],
+  ['the engine hangs now', {}, '- BUDGET_CONTAINER_START', { asked: ['state a'], runs: 1 }],
+  ['the engine is gone', { spawn: 'ENOENT' }, '- HOST_CONTAINER_ENGINE', { asked: [], runs: 0 }],
+];
+
+test('a container that was tried before', () => {
+  for (const [name, script, expected, { asked, runs }] of AGAIN) {
+    const device = new FakeContainers({ a: script });
+    const { containers, pipes } = startContainers(device.engine(), ['a'], 'normal', POLICY);
+    const [{ startedNs, reason }] = containers as [(typeof containers)[0]];
+    const started = startedNs === null ? '-' : `${startedNs / 1e6}`;
+    assert.is(`${started} ${reason?.code ?? 'ok'}`, expected, name);
+    assert.equal(device.asked, asked, name);
+    assert.is(device.spawned.length, runs, name);
+    const own = device.openHandles.filter((handle) => handle !== 'pipe');
+    assert.is(own.length, pipes.length, `${name}: nothing stays open but output`);
+  }
+});
+
+test('a boot asks nothing, and a question about one does not lose the end of another', () => {
+  const before: Before = [[0, 'running']];
+  const first = new FakeContainers({ a: { before, engineMs: 1 } });
+  const started = startEarlyContainers(first.engine(), ['a'], POLICY);
+  assert.equal([first.asked, started.containers[0]!.reason?.code], [[], 'HOST_CONTAINER_START']);
+  const both = new FakeContainers({ a: { engineMs: 1 }, b: { before } });
+  const { containers } = startContainers(both.engine(), ['a', 'b'], 'normal', POLICY);
+  assert.equal(
+    containers.map(({ reason, startedNs }) => [reason, startedNs !== null]),
+    [
+      [null, true],
+      [null, true],
+    ],
+  );
+});
+
+test('an engine that answers for ever does not hold the device', () => {
+  const device = new FakeContainers({ a: { engineMs: 5 } });
+  const answer = device.waitReadable.bind(device);
+  device.readStream = (_, into) => into.fill(0x20).length;
+  device.waitReadable = (fds, ms) => (fds.length > 0 ? [...fds] : answer(fds, ms));
+  const { containers } = startContainers(device.engine(), ['a'], 'normal', POLICY);
+  assert.is(containers[0]!.reason, null);
+});
+
 test.run();

@@ -8,6 +8,7 @@ import type { Engine } from '../../runtime/engine.ts';
 import { RUN_RECORD } from '../../runtime/device-paths.ts';
 import { describeRecord } from '../../runtime/commands/status.ts';
 import { main } from '../../runtime/main.ts';
+import { writeRecord } from '../../runtime/record-file.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { RUNTIME_REASONS } from '../../runtime/reasons.ts';
 import { SysError } from '../../runtime/sys-error.ts';
@@ -462,6 +463,7 @@ function withContainers(scripts: Readonly<Record<string, ContainerScript>>): {
     'readStream',
     'fork',
     'clock',
+    'sleep',
   ] as const;
   for (const name of calls) {
     Object.assign(device, { [name]: (containers[name] as () => unknown).bind(containers) });
@@ -480,7 +482,8 @@ function withContainers(scripts: Readonly<Record<string, ContainerScript>>): {
 
 test('run-containers starts the normal ones, and the record tells', () => {
   const { device, containers } = withContainers({
-    settings: { engineMs: 30, output: [[40, 'hi\n']], endMs: 50 },
+    // The engine is asked first, which takes it a millisecond.
+    settings: { engineMs: 29, output: [[39, 'hi\n']], endMs: 49 },
   });
   const { code, lines } = say(device, ['run-containers']);
   assert.equal([code, containers.spawned.length], [0, 1]);
@@ -512,16 +515,47 @@ test('run-containers tries again what failed, and says how it ended', () => {
   assert.is(device.record!.containers.length, 2);
 });
 
+test('run-containers: one that was late in the boot and runs by now is started', () => {
+  const { device, containers } = withContainers({
+    app: {
+      before: [
+        [0, 'starting'],
+        [5200, 'running'],
+      ],
+    },
+    settings: { engineMs: 30, endMs: 40 },
+  });
+  const late = { code: 'BUDGET_CONTAINER_START', message: 'late' } as const;
+  const { containers: seen } = device.record!;
+  const app = { ...seen.find(({ name }) => name === 'app')!, startedNs: null, reason: late };
+  writeRecord(device.engine().sys, { ...device.record!, containers: [app] });
+  const { code, lines } = say(device, ['run-containers']);
+  assert.is(code, 0, lines.join('\n'));
+  assert.equal(
+    device.record!.containers.map(({ name, startedNs, reason }) => [
+      name,
+      startedNs !== null,
+      reason,
+    ]),
+    [
+      ['app', true, null],
+      ['settings', true, null],
+    ],
+  );
+  assert.is(containers.spawned.length, 2);
+  assert.equal(say(device, ['run-containers']).lines, ['all containers are started']);
+});
+
 test('run-containers: the caller ends at once, an engine without copies stays', () => {
   const script = { engineMs: 1, output: [[90, 'x']], endMs: 100 } as const;
   const parent = withContainers({ settings: script });
   parent.containers.forkResult = 77;
   assert.is(say(parent.device, ['run-containers']).code, 0);
-  assert.is(parent.containers.nowMs, 5001);
+  assert.is(parent.containers.nowMs, 5002);
   const alone = withContainers({ settings: script });
   alone.containers.forkResult = undefined;
   assert.is(say(alone.device, ['run-containers']).code, 0);
-  assert.is(alone.containers.nowMs, 5100);
+  assert.is(alone.containers.nowMs, 5101);
 });
 
 test('run-containers starts nothing from a release that does not verify', () => {
@@ -552,7 +586,7 @@ test('docs/runtime.md shows what the commands really print', () => {
   assert.equal(shown('verify'), say(device, ['verify']).lines);
   const reasons = ['reasons', 'VERIFY_EPOCH'];
   assert.equal(shown(reasons.join(' ')), say(device, reasons).lines);
-  const { device: other } = withContainers({ settings: { engineMs: 30, endMs: 40 } });
+  const { device: other } = withContainers({ settings: { engineMs: 29, endMs: 40 } });
   assert.equal(shown('run-containers'), say(other, ['run-containers']).lines);
 });
 

@@ -62,7 +62,7 @@ const WORDS: ReadonlySet<string> = new Set(
     'anchors certificates manifests purposes spkiSha256',
     'active booted goodA goodB latch restarts sequence timeFloor triesA triesB',
     // What a refusal was about, stages of a boot, commands, columns of lines for people.
-    'policy trust run status failed tries',
+    'policy trust run state status failed tries',
     // File systems.
     'erofs overlay',
   ].flatMap((words) => words.split(' ')),
