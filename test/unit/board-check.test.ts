@@ -273,6 +273,21 @@ test('board list shows every board; board show gives its settings and digest', a
     boardIds(),
   );
   assert.is((result['boards'] as unknown[]).length, lines.length);
+  assert.equal(
+    lines.filter((line) => line.length > 100),
+    [],
+    'it fits a terminal of 100 columns',
+  );
+  const columns = (id: string): string[] | undefined =>
+    lines.find((line) => line.startsWith(`${id} `))?.split(/ {2,}/);
+  assert.equal(columns('qemu-x86_64'), [
+    'qemu-x86_64',
+    'x86_64',
+    'development',
+    'QEMU',
+    'QEMU q35, x86-64',
+  ]);
+  assert.equal(columns('ti-am62x-sk')?.slice(1, 4), ['aarch64', 'production', '-']);
   const shown = await run(boardShow, ['qemu-aarch64']);
   assert.match(String(shown.result['sha256']), /^[0-9a-f]{64}$/);
   assert.equal((shown.result['board'] as Board).virtual, BASE.virtual);

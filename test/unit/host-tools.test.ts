@@ -1,5 +1,5 @@
 /** Outside programs: missing, failing, late, interrupted; with scripts in the place of apt and QEMU. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -144,11 +144,16 @@ function fakeApt(source: DebianSource): void {
     'apt-get',
     `echo "$@" >>${log}
 [ -e ${dir.path}/up ] || { echo 'E: no network' >&2; exit 100; }
+[ -e ${dir.path}/full-$1 ] && { cat ${dir.path}/full-$1 >&2; exit 100; }
 [ "$1" = download ] && echo deb >found_${source.architecture}.deb
 exit 0`,
   );
   fake('apt-cache', `[ "$3" = nothing ] && exit 100; sed "s/meta/$3/g" ${dir.path}/stanza`);
-  fake('dpkg-deb', 'mkdir "$3" && cp "$2" "$3/content"');
+  fake(
+    'dpkg-deb',
+    `[ -e ${dir.path}/full-unpack ] && { cat ${dir.path}/full-unpack >&2; exit 2; }
+mkdir "$3" && cp "$2" "$3/content"`,
+  );
   writeFileSync(
     join(dir.path, 'stanza'),
     STANZA('1').replace('Depends: linux-image-6.12.1-cloud', 'Depends: kernel'),
@@ -178,6 +183,40 @@ test('packages come from the network once, and then from the cache', async () =>
     ),
   );
   await expectCodeAsync(() => fetchPackage(source, 'nothing'), 'HOST_PACKAGE_MISSING');
+});
+
+/** What apt 2.6 printed on a full tmpfs is the first row; the others are what a full cache and a full quota are called. */
+const FULL: readonly [when: string, says: string][] = [
+  ['update', 'E: Write error - write (28: No space left on device)\nE: Some index files failed'],
+  ['download', "E: You don't have enough free space in /cache/archives/."],
+  ['unpack', 'dpkg-deb: error: unable to write file: Disk quota exceeded'],
+];
+
+test('a full disk of the cache is told as that, and not as a network that is down', async () => {
+  if (!existsSync('/usr/share/keyrings/debian-archive-keyring.gpg'))
+    skipTest('needs the keyring of Debian');
+  for (const [when, says] of FULL) {
+    const source = {
+      suite: 'trixie',
+      architecture: 'amd64',
+      cache: join(dir.path, `full.${when}`),
+    };
+    fakeApt(source);
+    writeFileSync(join(dir.path, 'up'), '');
+    writeFileSync(join(dir.path, `full-${when}`), says);
+    const full = await expectCodeAsync(() => fetchPackage(source, 'meta'), 'HOST_NO_SPACE', when);
+    assert.match(full.message, /the disk of the cache .* is full$/);
+    assert.ok(full.hint!.startsWith(says.split('\n')[0]!), full.hint);
+    const own = join(source.cache, 'debian-trixie');
+    assert.not(existsSync(join(own, 'packages/meta_1_amd64')), 'nothing half-unpacked');
+    rmSync(join(dir.path, `full-${when}`));
+    await fetchPackage(source, 'meta');
+  }
+  // Any other trouble of dpkg-deb is its own.
+  const source = { suite: 'trixie', architecture: 'amd64', cache: join(dir.path, 'broken') };
+  writeFileSync(join(dir.path, 'full-unpack'), 'dpkg-deb: error: not a Debian format archive');
+  await expectCodeAsync(() => fetchPackage(source, 'meta'), 'HOST_TOOL_FAILED');
+  rmSync(join(dir.path, 'full-unpack'));
 });
 
 test('a module states its dependencies', () => {

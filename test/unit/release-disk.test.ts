@@ -157,7 +157,14 @@ test('what the board would refuse does not get into a slot', async () => {
   assert.is(await codeOfRejection(() => lab.release({ fallback })), 'VERIFY_PRODUCT');
   lab.write('BOOTSET.yaml', BOOT_BOOTSET);
   writeFileSync(join(fallback, 'kernel'), 'changed');
-  assert.is(await codeOfRejection(() => lab.release({ fallback })), 'VERIFY_BOOT_FILE');
+  const steps: string[] = [];
+  const startProgress = (label: string): { update(): void; done(): void } => {
+    steps.push(label);
+    return { update: () => undefined, done: () => undefined };
+  };
+  const refused = await codeOfRejection(() => lab.release({ fallback, startProgress }));
+  assert.is(refused, 'VERIFY_BOOT_FILE');
+  assert.equal(steps, [`verifying ${fallback}`], 'before any work on kernel and images');
   assert.is(
     await codeOfRejection(() => lab.release({ recovery: join(lab.path, 'none') })),
     'VERIFY_MANIFEST_MISSING',

@@ -6,7 +6,10 @@ export const boardList = defineCommand({
   summary: 'List the boards',
   description: `Lists the boards that come with coldseal and those in board-configs below the current
 directory, which hide shipped ones of the same name. A board without a kernel has its facts written
-down, but no disk can be made for it yet.`,
+down, but no disk can be made for it yet.
+
+The columns are identifier, architecture, use, what can be made for the board (a disk, a disk that QEMU boots as well, or
+nothing yet) and name. board show and --json have the rest.`,
   examples: [{ run: 'coldseal board list', note: 'List the boards' }],
   exitCodes: { 2: 'a board file has problems; the others are listed' },
   async run({ output }) {
@@ -33,13 +36,13 @@ down, but no disk can be made for it yet.`,
           path,
         });
         const use = production ? 'production' : 'development';
-        rows.push([id, arch, use, virtual?.machine ?? '-', origin ?? 'no kernel', name]);
+        rows.push([id, arch, use, origin === null ? '-' : virtual ? 'QEMU' : 'disk', name]);
       } catch (error) {
         if (!(error instanceof ColdsealError)) throw error;
         faulty.push({ id, code: error.code, message: error.message });
       }
     }
-    const widths = [0, 1, 2, 3, 4].map((at) => Math.max(...rows.map((row) => row[at]!.length)));
+    const widths = [0, 1, 2, 3].map((at) => Math.max(...rows.map((row) => row[at]!.length)));
     for (const row of rows) {
       output.line(row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  '));
     }

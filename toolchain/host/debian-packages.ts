@@ -132,7 +132,7 @@ async function openCache(source: DebianSource): Promise<Cache> {
     return cache;
   } catch (error) {
     closeSync(lock);
-    throw error;
+    throw explainSysError(error, `Cannot prepare the cache ${own}`);
   }
 }
 
@@ -236,15 +236,27 @@ async function refreshLists(cache: Cache, maxAgeMs = LISTS_MAX_AGE_MS): Promise<
   // Without this option apt-get calls it a success when nothing could be fetched.
   const argv = ['apt-get', 'update', '-q', '--error-on=any'] as const;
   const { code, stderr, isLate } = await runTool([...argv], cache.tool);
-  if (code === 0) writeFileSync(stamp, '');
-  else if (!has) {
-    throw new ColdsealError(
-      'HOST_NO_NETWORK',
-      `Cannot fetch the package lists of Debian ${cache.source.suite}: ` +
-        `apt-get ${isLate ? 'took too long' : `exited with ${code}`}, expected a mirror that answers`,
-      { hint: lastLines(stderr) },
-    );
-  }
+  if (code === 0) return writeFileSync(stamp, '');
+  if (has) return;
+  const doing = `Cannot fetch the package lists of Debian ${cache.source.suite}`;
+  refuseFullDisk(cache, doing, stderr);
+  throw new ColdsealError(
+    'HOST_NO_NETWORK',
+    `${doing}: apt-get ${isLate ? 'took too long' : `exited with ${code}`}, expected a mirror that answers`,
+    { hint: lastLines(stderr) },
+  );
+}
+
+/** What apt, dpkg-deb and tar say when the disk or the quota is full. They run in the locale C. */
+const FULL_DISK = /No space left on device|Disk quota exceeded|enough free space/;
+
+/** A program that failed for want of space has not failed for want of a network. */
+function refuseFullDisk({ dir }: Cache, doing: string, said: string): void {
+  const line = said.split('\n').find((each) => FULL_DISK.test(each));
+  if (line === undefined) return;
+  throw new ColdsealError('HOST_NO_SPACE', `${doing}: the disk of the cache ${dir} is full`, {
+    hint: `${line.trim()}; make room, or set XDG_CACHE_HOME to a directory on another disk`,
+  });
 }
 
 interface Candidate {
@@ -315,6 +327,7 @@ async function fetchAndUnpack(cache: Cache, found: Candidate, target: string): P
     );
     const [deb] = readdirSync(work).filter((name) => name.endsWith('.deb'));
     if (code !== 0 || deb === undefined) {
+      refuseFullDisk(cache, `Cannot fetch the package ${found.file}`, stderr);
       throw new ColdsealError(
         'HOST_NO_NETWORK',
         `Cannot fetch the package ${found.file}: apt-get exited with ${code}`,
@@ -322,10 +335,19 @@ async function fetchAndUnpack(cache: Cache, found: Candidate, target: string): P
       );
     }
     const files = join(work, 'files');
-    await runToolToSuccess(['dpkg-deb', '-x', join(work, deb), files], {
-      ...cache.tool,
-      debian: 'dpkg',
-    });
+    const unpack = ['dpkg-deb', '-x', join(work, deb), files] as const;
+    const unpacked = await runTool([...unpack], { ...cache.tool, debian: 'dpkg' });
+    if (unpacked.code !== 0) {
+      const doing = `Cannot unpack the package ${found.file}`;
+      refuseFullDisk(cache, doing, unpacked.stderr);
+      throw new ColdsealError(
+        'HOST_TOOL_FAILED',
+        `${doing}: dpkg-deb exited with ${unpacked.code}`,
+        {
+          hint: lastLines(unpacked.stderr),
+        },
+      );
+    }
     renameSync(files, target);
   } catch (error) {
     throw explainSysError(error, `Cannot unpack the package ${found.file}`);

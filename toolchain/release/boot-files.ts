@@ -81,6 +81,15 @@ export function bootBoard(
   return undefined;
 }
 
+/** Whom the board will believe and what it will accept; known before there are modules to load. */
+export function slotPolicy(
+  { value }: ConfigFile<Board>,
+  bootset: Bootset,
+  signer: SignerDescription,
+): Pick<BootFiles, 'policy' | 'trust'> {
+  return { policy: devicePolicyOf(value, bootset, []), trust: sealedTrust(signer) };
+}
+
 /** Makes kernel, initramfs and command line of a board. Throws CONFIG_BOARD, BUDGET_INITRAMFS, HOST_*. */
 export async function makeBootFiles(
   board: ConfigFile<Board>,

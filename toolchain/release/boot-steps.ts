@@ -11,7 +11,7 @@ import { checkDisk } from '../disk/check-disk.ts';
 import type { DiskSummary } from '../disk/disk.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import type { Signer } from '../sign/signer.ts';
-import { bootBoard, type BootFiles, makeBootFiles } from './boot-files.ts';
+import { bootBoard, type BootFiles, makeBootFiles, slotPolicy } from './boot-files.ts';
 import type { Bootset } from './bootset.ts';
 import { bootPolicy, openSlotRelease, type SlotRelease, writeReleaseDisk } from './release-disk.ts';
 import type { StageTimes } from './timings.ts';
@@ -83,13 +83,17 @@ export async function bootFilesOf(
   }).finally(() => progress?.done());
 }
 
-/** Verifies the releases for the other slots. */
+/** Verifies the releases for the other slots, as the board will: before the work that a wrong one would make useless. */
 export async function openSlots(
-  files: BootFiles,
+  board: ConfigFile<Board>,
+  bootset: Bootset,
+  signer: Signer,
   options: BootStepOptions,
   times: StageTimes,
 ): Promise<SlotRelease[]> {
   const slots: SlotRelease[] = [];
+  if (options.fallback === undefined && options.recovery === undefined) return slots;
+  const policy = slotPolicy(board, bootset, signer.describe());
   for (const [slot, path] of [
     ['b', options.fallback],
     ['recovery', options.recovery],
@@ -99,7 +103,7 @@ export async function openSlots(
     const { signal } = options;
     const onProgress = (done: number, total: number): void => progress.update(done, total);
     slots.push(
-      await openSlotRelease(slot, path, files, { onProgress, signal }).finally(() =>
+      await openSlotRelease(slot, path, policy, { onProgress, signal }).finally(() =>
         progress.done(),
       ),
     );

@@ -115,8 +115,8 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   checkBoards(bootset, signer.describe(), whenWhat);
   const board = bootBoardOf(bootset, options);
   times.end('check');
+  const slots = board === undefined ? [] : await openSlots(board, bootset, signer, options, times);
   const files = board && (await bootFilesOf(board, bootset, signer, options, times));
-  const slots = files === undefined ? [] : await openSlots(files, options, times);
 
   using staged = new StagedDirectory(options.output, options);
   const images = await buildImages(bootset, staged.path, { ...options, noDisk: !board }, times);
