@@ -60,7 +60,7 @@ export function startEarlyContainers(
 
 /**
  * Starts containers side by side, and waits until their engines have ended or the time is up. After the boot an earlier
- * try may have gone on: one that runs is started, and one whose first engine is still at work gets until the deadline.
+ * try may have gone on: one that ran is started, and one whose first engine is still at work gets until the deadline.
  */
 export function startContainers(
   { sys }: Engine,
@@ -152,8 +152,8 @@ function runEngine(sys: DeviceSys, job: Job, program: string, words: readonly st
 }
 
 /**
- * Asks the engine about a container. One that runs is started. One that is there without running, created by somebody
- * or ended, is taken away, because its name would be in the way of the next try.
+ * Asks the engine about a container. One that runs, or ran and has ended, is started: what has done its work must not do
+ * it again. One that was only created is taken away, because its name would be in the way of the next try.
  */
 function askEngine(sys: DeviceSys, job: Job, program: string): void {
   const ask = (...words: readonly string[]): string => {
@@ -164,11 +164,12 @@ function askEngine(sys: DeviceSys, job: Job, program: string): void {
     sys.close(answer.pipe!);
     return toByteString(answer.seen);
   };
-  const found = /"status": ?"(running|paused)?/.exec(ask('state'));
-  if (found?.[1] !== undefined) {
+  const found = /"status": ?"(created)?/.exec(ask('state'));
+  if (found?.[1] !== undefined) ask('delete', '--force');
+  else if (found !== null) {
     job.startedNs = sys.clock().bootNs;
     job.reason = null;
-  } else if (found !== null) ask('delete', '--force');
+  }
 }
 
 function checkBundle(sys: DeviceSys, name: string, bundle: string): void {

@@ -161,12 +161,7 @@ const AGAIN: readonly [
     '1042 ok',
     { asked: ['state a', 'delete --force a'], runs: 1 },
   ],
-  [
-    'has ended',
-    { before: [[0, 'stopped']], engineMs: 40 },
-    '1042 ok',
-    { asked: ['state a', 'delete --force a'], runs: 1 },
-  ],
+  ['has run and ended', { before: [[0, 'stopped']] }, '1001 ok', { asked: ['state a'], runs: 0 }],
   [
     'its first engine is still at work',
     {
