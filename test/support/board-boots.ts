@@ -30,6 +30,7 @@ import { type SlotRelease, storeFiles } from '../../toolchain/release/release-di
 import type { StoreFile } from '../../toolchain/disk/disk.ts';
 import { type BoardPki, boardPki } from './board-pki.ts';
 import { type BootsetLab, bootsetLab } from './bootset-lab.ts';
+import { hasPanicked, KernelPanic } from './kernel-panic.ts';
 import { areToolsRequired, requireTool, skipTest } from './tools.ts';
 import { machineOf, REPORT_PORT } from '../../toolchain/board/virtual.ts';
 
@@ -229,17 +230,6 @@ function changeContent(dir: string, release: string): Content {
   };
 }
 
-/** A board that reported nothing. It shows the whole console: a panic says why long before its last line. */
-export class SilentBoard extends Error {
-  override readonly name = 'SilentBoard';
-  readonly hasPanicked: boolean;
-
-  constructor(console: string) {
-    super(`the board reported nothing:\n${console}`);
-    this.hasPanicked = /Kernel panic - not syncing: Fatal exception/.test(console);
-  }
-}
-
 // --- boots ---------------------------------------------------------------------------------------------
 
 let reports = 0;
@@ -254,7 +244,11 @@ async function bootDisk(inputs: BootInputs, path: string): Promise<LabBoot> {
     { timeoutMs: TIMEOUT_MS },
   );
   const record = parseBootReport(readReport(report.path));
-  if (record === undefined) throw new SilentBoard(console);
+  if (record === undefined) {
+    throw hasPanicked(console)
+      ? new KernelPanic(console)
+      : new Error(`the board reported nothing:\n${console}`);
+  }
   return { record, readings: readingsIn(console), console };
 }
 

@@ -31,6 +31,7 @@ import { machineOf } from '../../toolchain/board/virtual.ts';
 import { boardBootset, demoBoardSystem } from '../../toolchain/dev/demo-board.ts';
 import { openDisk, partitionOf } from '../../toolchain/disk/open-disk.ts';
 import { bootsetLab } from './bootset-lab.ts';
+import { againAfterPanic, hasPanicked, KernelPanic } from './kernel-panic.ts';
 import { areToolsRequired, requireTool, skipTest } from './tools.ts';
 import { type DiskWrite, readWriteLog } from './write-log.ts';
 
@@ -87,19 +88,32 @@ const PM_TIMER_HZ = 3_579_545;
 const PM_TIMER_PORT = '0x608';
 const ARM_COUNTER_HZ = 62_500_000;
 
+export interface PowerBoardOptions {
+  /** Gets the console of a boot whose kernel died by itself; the boot is made once more. */
+  readonly onPanic?: (console: string) => void;
+  /** A board file, instead of the shipped one. */
+  readonly board?: string;
+  /** What the system runs when it has started, instead of the demo's script. */
+  readonly rc?: string;
+}
+
 /** Builds the demo's system and a release of it. */
-export async function powerBoard(architecture: BoardArchitecture): Promise<PowerBoard> {
+export async function powerBoard(
+  architecture: BoardArchitecture,
+  { onPanic = () => undefined, board = `qemu-${architecture}`, rc }: PowerBoardOptions = {},
+): Promise<PowerBoard> {
   const { name, debian } = emulatorOf(architecture);
   requireTool(name, debian);
   requireTool('setpriv', 'util-linux');
   const lab = bootsetLab();
   const out = join(lab.path, 'out');
   await orSkip(async () => {
-    await demoBoardSystem(join(lab.path, 'demo'), { architecture });
-    const bootset = lab.write('demo/BOOTSET.yaml', boardBootset(`qemu-${architecture}`));
+    const { rootfs } = await demoBoardSystem(join(lab.path, 'demo'), { architecture });
+    if (rc !== undefined) writeFileSync(join(rootfs, 'etc/rc'), rc);
+    const bootset = lab.write('demo/BOOTSET.yaml', boardBootset(board));
     await lab.release({ bootset, noDisk: false });
   });
-  const inputs = readBootInputs(out, { from: lab.path });
+  const inputs = readBootInputs(out, { from: lab.path, board });
   using open = openDisk(join(out, 'disk.img'));
   const partition = partitionOf(open, PARTITION.STATE);
   const initialState = new Uint8Array(open.read(partition.offset, STATE_BYTES));
@@ -111,7 +125,7 @@ export async function powerBoard(architecture: BoardArchitecture): Promise<Power
     initialState,
     disk(state) {
       const copy = inputs.copyDisk(`disk-${++count}.img`);
-      const disk = powerDisk(inputs, copy, partition.offset);
+      const disk = powerDisk(inputs, copy, partition.offset, onPanic);
       if (state !== undefined) disk.writeState(state);
       return disk;
     },
@@ -144,11 +158,22 @@ function powerDisk(
   inputs: BootInputs,
   copy: Disposable & { readonly path: string },
   stateOffset: number,
+  onPanic: (console: string) => void,
 ): PowerDisk {
   const { path } = copy;
-  return {
+  const powered: PowerDisk = {
     path,
-    boot: (cut) => runPowered(inputs, path, cut),
+    boot(cut) {
+      const before = powered.readState();
+      return againAfterPanic(
+        () => runPowered(inputs, path, cut),
+        (console) => {
+          // The same disk again: what the dead kernel had written is taken back.
+          powered.writeState(before);
+          onPanic(console);
+        },
+      );
+    },
     readState() {
       using disk = openDisk(path);
       return new Uint8Array(disk.read(stateOffset, STATE_BYTES));
@@ -161,6 +186,7 @@ function powerDisk(
     },
     [Symbol.dispose]: () => copy[Symbol.dispose](),
   };
+  return powered;
 }
 
 // --- one boot ------------------------------------------------------------------------------------------
@@ -214,6 +240,7 @@ async function runPowered(
   });
   clearTimeout(late);
   board.isOver = true;
+  if (hasPanicked(board.console)) throw new KernelPanic(board.console);
   if (signal !== null && !board.isCut) {
     throw new Error(
       `the board came to nothing in ${WALL_MS_MAX} ms:\n${board.console.slice(-2000)}`,

@@ -6,6 +6,7 @@ import { assertBytes } from '../support/assert-bytes.ts';
 import { isSkip } from '../support/ledger.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
+import { againAfterPanic, hasPanicked, KernelPanic } from '../support/kernel-panic.ts';
 
 const test = suite('test support');
 
@@ -60,6 +61,40 @@ test('a temporary directory goes at the end of the block', () => {
     assert.ok(existsSync(path));
   }
   assert.not(existsSync(path));
+});
+
+/** What the two attempts of a boot come to, and what comes of both. */
+const PANICS: readonly [string, readonly (string | Error)[], string, number][] = [
+  ['a boot that works', ['booted'], 'booted', 0],
+  ['a kernel that died by itself', [new KernelPanic('oops'), 'booted'], 'booted', 1],
+  ['one that dies again', [new KernelPanic('1'), new KernelPanic('2')], 'KernelPanic', 1],
+  ['another failure after it', [new KernelPanic('1'), new TypeError('x')], 'TypeError', 1],
+  ['a failure that is none', [new TypeError('x'), 'booted'], 'TypeError', 0],
+];
+
+test('a board whose kernel died boots once more, and no failure is hidden', async () => {
+  for (const [what, outcomes, expected, told] of PANICS) {
+    const left = [...outcomes];
+    const consoles: string[] = [];
+    const boot = async (): Promise<string> => {
+      const next = left.shift()!;
+      if (typeof next === 'string') return next;
+      throw next;
+    };
+    const result = await againAfterPanic(boot, (console) => consoles.push(console)).catch(
+      (error: unknown) => (error as Error).name,
+    );
+    assert.equal([result, consoles.length], [expected, told], what);
+  }
+  assert.ok(hasPanicked('[ 0.1] Kernel panic - not syncing: Fatal exception in interrupt'));
+  // Of these the disk or the runtime is the cause.
+  for (const line of [
+    'Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100',
+    'Kernel panic - not syncing: VFS: Unable to mount root fs',
+    'BUG: kernel NULL pointer dereference',
+  ]) {
+    assert.not(hasPanicked(line), line);
+  }
 });
 
 test.run();

@@ -61,7 +61,9 @@ function labOf(architecture: BoardArchitecture): Promise<Lab> {
 }
 
 async function makeLab(architecture: BoardArchitecture): Promise<Lab> {
-  const board = await powerBoard(architecture);
+  const board = await powerBoard(architecture, {
+    onPanic: (console) => report({ name: architecture, panic: console }),
+  });
   const fresh = { ...judgeState(board.initialState).state!, epochs: new Map() };
   const newState = board.initialState.slice();
   newState.set(encodeSlotStates(fresh, createNodeCrypto().sha256));

@@ -15,9 +15,9 @@ import {
   type LabBoot,
   PROBE_FILES,
   readState,
-  SilentBoard,
   sha256Hex,
 } from '../support/board-boots.ts';
+import { againAfterPanic } from '../support/kernel-panic.ts';
 import { type Expected, TAMPER_ROWS, type TamperRow } from '../support/tamper-rows.ts';
 
 const test = suite('tamper table');
@@ -44,18 +44,12 @@ async function inTurn<T>(job: () => Promise<T>): Promise<T> {
   }
 }
 
-/**
- * Boots a row; once more when the kernel died of an exception of its own, which an emulated x86 on a busy machine was
- * seen to do once in a hundred boots, and not again from the same disk. What a disk brings about happens every time.
- */
-async function bootRow(lab: BoardBoots, row: TamperRow): Promise<Seen> {
-  try {
-    return await bootOnce(lab, row);
-  } catch (error) {
-    if (!(error instanceof SilentBoard && error.hasPanicked)) throw error;
-    keepLine(lab.architecture, row.name, error.message.replaceAll('\n', ' / '));
-    return bootOnce(lab, row);
-  }
+/** Boots a row; once more when the kernel died of an exception of its own. */
+function bootRow(lab: BoardBoots, row: TamperRow): Promise<Seen> {
+  return againAfterPanic(
+    () => bootOnce(lab, row),
+    (console) => keepLine(lab.architecture, row.name, console.replaceAll('\n', ' / ')),
+  );
 }
 
 async function bootOnce(lab: BoardBoots, { change, boots }: TamperRow): Promise<Seen> {
