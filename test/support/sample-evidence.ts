@@ -306,7 +306,7 @@ function sampleSettings(seed: number): EvidenceSettings {
     alpha: 0.05,
     totalMarginNs: 20 * MS,
     stageMargin: { absoluteNs: 5 * MS, relative: 0.03 },
-    tolerance: { absoluteNs: MS, relative: 0.001 },
+    tolerance: { absoluteNs: MS, relative: 0.001, stages: [] },
   };
 }
 

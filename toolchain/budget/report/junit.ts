@@ -112,6 +112,7 @@ function answerXml(check: Check, group: EvidenceGroup | null): string {
   const attributes = `message="${attribute(check.sentence)}" type="${attribute(check.code ?? check.kind)}"`;
   switch (check.state) {
     case 'pass':
+    case 'noted':
       return `<system-out>${text}</system-out>`;
     case 'not-evaluated':
       return `<skipped ${attributes}>${text}</skipped>`;

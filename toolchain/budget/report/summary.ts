@@ -35,6 +35,7 @@ const ICONS: Readonly<Record<CheckState, string>> = {
   fail: '❌',
   inconclusive: '⚠️',
   'bad-evidence': '⛔',
+  noted: 'ℹ️',
   'not-evaluated': '➖',
 };
 

@@ -80,6 +80,7 @@ function checkLines({ state, title, sentence }: Check, style: TableStyle): strin
     case 'bad-evidence':
       return lines.map(style.red);
     case 'inconclusive':
+    case 'noted':
       return lines.map(style.yellow);
     case 'pass':
     case 'not-evaluated':

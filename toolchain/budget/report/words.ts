@@ -3,6 +3,7 @@
  * on the terminal, in a job's summary and in a test result, so that they can be searched for.
  */
 import { createHash } from 'node:crypto';
+import { evidenceText } from '../evidence-file.ts';
 import type { EvidenceClass } from '../measured-boot.ts';
 import type {
   Check,
@@ -19,6 +20,7 @@ export const STATE_WORDS: Readonly<Record<CheckState, string>> = {
   fail: 'FAIL',
   inconclusive: 'inconclusive',
   'bad-evidence': 'bad evidence',
+  noted: 'noted',
   'not-evaluated': 'not evaluated',
 };
 
@@ -27,6 +29,7 @@ export const STATES: readonly CheckState[] = [
   'fail',
   'bad-evidence',
   'inconclusive',
+  'noted',
   'not-evaluated',
   'pass',
 ];
@@ -40,12 +43,7 @@ export const CLASS_WORDS: Readonly<Record<EvidenceClass, string>> = {
   'board-gpio': 'a real board, timed at its pins',
 };
 
-/** The bytes of the evidence file: what its digest in other outputs is of. */
-export function evidenceText(evidence: Evidence): string {
-  return `${JSON.stringify(evidence)}\n`;
-}
-
-/** SHA-256 of the evidence file. */
+/** SHA-256 of the evidence file: what other outputs name it by. */
 export function evidenceDigest(evidence: Evidence): string {
   return createHash('sha256').update(evidenceText(evidence)).digest('hex');
 }
