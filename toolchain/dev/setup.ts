@@ -49,6 +49,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     isEssential: true,
   },
   { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
+  { tool: 'chromium', debian: 'chromium', why: 'outside judge of report pages; takes screenshots' },
   { tool: 'cmark-gfm', debian: 'cmark-gfm', why: 'outside judge of job summaries' },
   { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
@@ -97,7 +98,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
-  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results as XML' },
+  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   {
     tool: 'xz',
     debian: 'xz-utils',

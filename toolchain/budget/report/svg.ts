@@ -1,0 +1,315 @@
+/**
+ * What the charts are drawn with. An SVG is text that is put together here; d3 only does arithmetic.
+ *
+ * Across, places are per cent of the width, down they are pixels: so a chart fills whatever it stands in, from a phone
+ * to paper, and its letters keep their size. Curves are drawn in a nested picture that is stretched. All numbers are
+ * rounded to a fixed number of digits: the same evidence gives the same bytes.
+ */
+import { scaleLinear, type ScaleLinear } from 'd3-scale';
+import { escapeHtml } from './escape.ts';
+
+/** The narrowest plot area: a phone of 360 pixels without its margins. Labels keep apart there too. */
+export const PLOT_WIDTH_MIN = 250;
+const FONT_PX = 12;
+/** The stretched picture of curves and dots is so wide. */
+export const CURVE_WIDTH = 1000;
+
+/** A number with at most so many digits, the same text on every machine. */
+export function fixed(value: number, digits = 2): string {
+  return String(Number(value.toFixed(digits)) + 0);
+}
+
+type Attributes = Readonly<Record<string, string | number | undefined>>;
+
+/** An element; its attributes are escaped, its content is markup. */
+export function tag(name: string, attributes: Attributes, content = ''): string {
+  const written = Object.entries(attributes).flatMap(([key, value]) =>
+    value === undefined
+      ? []
+      : [` ${key}="${typeof value === 'number' ? fixed(value) : escapeHtml(value)}"`],
+  );
+  return content === ''
+    ? `<${name}${written.join('')}/>`
+    : `<${name}${written.join('')}>${content}</${name}>`;
+}
+
+/** A place across, as an attribute. */
+export function across(percent: number): string {
+  return `${fixed(percent, 3)}%`;
+}
+
+/** Text in a chart. */
+export function label(text: string, attributes: Attributes): string {
+  return tag('text', attributes, escapeHtml(text));
+}
+
+/** A bar from one place across to another; never too thin to be seen. */
+export function bar(
+  fromPercent: number,
+  toPercent: number,
+  shape: { readonly y: number; readonly height: number; readonly class: string },
+): string {
+  return tag('rect', {
+    x: across(fromPercent),
+    y: shape.y,
+    width: across(Math.max(0.15, toPercent - fromPercent)),
+    height: shape.height,
+    class: shape.class,
+  });
+}
+
+/** A vertical line. */
+export function upright(
+  percent: number,
+  y1: number | string,
+  y2: number | string,
+  name: string,
+): string {
+  return tag('line', { x1: across(percent), x2: across(percent), y1, y2, class: name });
+}
+
+/** An estimate that is rather too wide: system fonts differ. */
+export function textWidth(text: string): number {
+  let em = 0;
+  for (const c of text)
+    em += /[\u1100-\u11ff\u2e80-\uffef\u{10000}-\u{10ffff}]/u.test(c) ? 1.1 : 0.6;
+  return em * FONT_PX;
+}
+
+export interface Tick {
+  /** Place on the axis, in the scale's range. */
+  readonly at: number;
+  readonly text: string;
+}
+
+export type TimeScale = ScaleLinear<number, number>;
+
+/** A scale from nanoseconds to per cent across, or to pixels. */
+export function timeScale(
+  domainNs: readonly [number, number],
+  range: readonly [number, number],
+): TimeScale {
+  return scaleLinear().domain(domainNs).range(range);
+}
+
+/** Ticks in milliseconds at sensible steps, few enough that their labels keep apart at the smallest width. */
+export function timeTicks(scale: TimeScale, widthPx = PLOT_WIDTH_MIN, wanted = 6): Tick[] {
+  const [from, to] = scale.domain() as [number, number];
+  const inMs = scaleLinear().domain([from / 1e6, to / 1e6]);
+  for (let n = wanted; n >= 2; n--) {
+    const values = inMs.ticks(n);
+    const step = values.length < 2 ? 1 : values[1]! - values[0]!;
+    const digits = Math.min(6, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+    const ticks = values.map((value) => ({ at: scale(value * 1e6), text: value.toFixed(digits) }));
+    const widest = Math.max(...ticks.map(({ text }) => textWidth(text)));
+    if (ticks.length * (widest + 8) <= widthPx || n === 2) return ticks;
+  }
+  return [];
+}
+
+/** Part of the data's range that stays free at each end. */
+const PADDING = 0.06;
+/** A mark so many ranges away from the data would press the data flat; it is named at the edge instead. */
+const FAR = 6;
+
+/** The range of some times with room around them, and with those marks that are not too far away. */
+export function domainOf(
+  timesNs: readonly number[],
+  marksNs: readonly number[],
+  far = FAR,
+): readonly [number, number] {
+  const all = timesNs.length === 0 ? marksNs : timesNs;
+  const [low, high] = extent(all);
+  // Boots that all took the same still need an axis with a length.
+  const range = Math.max(high - low, Math.abs(high) * 0.002, 1e5);
+  const near = marksNs.filter((at) => at >= low - far * range && at <= high + far * range);
+  const [from, to] = extent([...near, low, high]);
+  const room = Math.max(to - from, range) * PADDING;
+  return [from - room, to + room];
+}
+
+/** Least and largest. Not Math.min(...values): there may be more values than a call takes. */
+export function extent(values: readonly number[]): [number, number] {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low > high ? [0, 0] : [low, high];
+}
+
+/** The lanes above a plot that its labels stand in. */
+const LANE_PX = 16;
+
+export interface Flagpole {
+  /** Per cent across. */
+  readonly at: number;
+  readonly text: string;
+  /** Of the line. */
+  readonly class: string;
+}
+
+interface Placed {
+  readonly pole: Flagpole;
+  readonly isLeft: boolean;
+  /** Counted from the plot upwards. */
+  readonly lane: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Vertical lines with labels on top: no label lies on another one, and no line goes through a label, at any width. So a
+ * label stands higher than all lines that it passes over.
+ */
+export function flagpoles(
+  poles: readonly Flagpole[],
+  bottomPx: number,
+  widthPx = PLOT_WIDTH_MIN,
+): { readonly svg: string; readonly heightPx: number } {
+  const placed: Placed[] = [];
+  // From the right to the middle labels are on the left of their lines, so the one nearest to the middle is lowest.
+  const right = poles.filter(({ at }) => at > 50).sort((a, b) => a.at - b.at);
+  const left = poles.filter(({ at }) => at <= 50).sort((a, b) => b.at - a.at);
+  for (const pole of [...right, ...left]) placed.push(placePole(pole, placed, widthPx));
+  const lanes = placed.reduce((most, { lane }) => Math.max(most, lane + 1), 0);
+  const heightPx = lanes * LANE_PX;
+  const svg = placed.map(({ pole, isLeft, lane }) => {
+    const y = heightPx - lane * LANE_PX - 4;
+    const place = { x: across(pole.at), dx: isLeft ? -5 : 5, y };
+    return (
+      upright(pole.at, y - 9, heightPx + bottomPx, pole.class) +
+      label(pole.text, { ...place, class: isLeft ? 'label end' : 'label' })
+    );
+  });
+  return { svg: tag('g', { class: 'labels' }, svg.join('')), heightPx };
+}
+
+/** The lowest lane where nothing crosses. There is one: above all others, where only lines from above could. */
+function placePole(pole: Flagpole, placed: readonly Placed[], widthPx: number): Placed {
+  const isLeft = pole.at > 50;
+  const width = ((textWidth(pole.text) + 10) / widthPx) * 100;
+  const [from, to] = isLeft ? [pole.at - width, pole.at] : [pole.at, pole.at + width];
+  const isFree = (lane: number): boolean =>
+    placed.every((other) => {
+      const isOverLine = other.pole.at >= from && other.pole.at <= to;
+      const isUnderLabel = pole.at >= other.from && pole.at <= other.to;
+      const isBeside = to < other.from || from > other.to;
+      if (other.lane === lane) return isBeside;
+      return other.lane > lane ? !isOverLine : !isUnderLabel;
+    });
+  let lane = 0;
+  const highest = placed.reduce((most, other) => Math.max(most, other.lane + 1), 0);
+  while (lane < highest && !isFree(lane)) lane++;
+  return { pole, isLeft, lane, from, to };
+}
+
+/** A picture in the picture that is stretched to the plot area; strokes keep their width. */
+export function stretched(topPx: number, heightPx: number, content: string): string {
+  return tag(
+    'svg',
+    {
+      x: 0,
+      y: topPx,
+      width: '100%',
+      height: heightPx,
+      viewBox: `0 0 ${CURVE_WIDTH} ${fixed(heightPx)}`,
+      preserveAspectRatio: 'none',
+      class: 'stretched',
+    },
+    content,
+  );
+}
+
+export interface Picture {
+  /** Unique in the page. */
+  readonly id: string;
+  readonly title: string;
+  readonly description: string;
+  readonly heightPx: number;
+  readonly content: string;
+}
+
+/** A whole chart: an image with a name and a description for those who do not see it. */
+export function picture({ id, title, description, heightPx, content }: Picture): string {
+  const names = `${id}-title ${id}-desc`;
+  const about =
+    tag('title', { id: `${id}-title` }, escapeHtml(title)) +
+    tag('desc', { id: `${id}-desc` }, escapeHtml(description));
+  const svg = tag(
+    'svg',
+    {
+      xmlns: 'http://www.w3.org/2000/svg',
+      id,
+      role: 'img',
+      'aria-labelledby': names,
+      width: '100%',
+      height: heightPx,
+    },
+    about + content,
+  );
+  return `<div class="plot">${svg}</div>`;
+}
+
+/** Lines across the plot with their labels in the left margin; the top one can be left to a title. */
+export function yAxis(ticks: readonly Tick[]): string {
+  const lines = ticks.map(({ at }) =>
+    tag('line', { x1: '0%', x2: '100%', y1: at, y2: at, class: 'grid' }),
+  );
+  const texts = ticks.map(({ at, text }) => label(text, { x: -8, y: at + 4, class: 'tick end' }));
+  return lines.join('') + tag('g', { class: 'labels' }, texts.join(''));
+}
+
+/** Labels below the plot, and lines upwards. */
+export function xAxis(ticks: readonly Tick[], topPx: number, bottomPx: number): string {
+  const lines = ticks.map(({ at }) => upright(at, topPx, bottomPx, 'grid'));
+  const texts = ticks.map(({ at, text }) =>
+    label(text, { x: across(at), y: bottomPx + 16, class: 'tick middle' }),
+  );
+  return lines.join('') + tag('g', { class: 'labels' }, texts.join(''));
+}
+
+/** One entry of a legend: how it is drawn, and what it says. */
+export interface LegendItem {
+  /** Classes of the sample; `line` items are drawn as lines. */
+  readonly key: string;
+  readonly shape: 'box' | 'line' | 'dot' | 'square' | 'hollow' | 'cross' | 'ring';
+  /** Markup. */
+  readonly text: string;
+}
+
+/** What the marks of a chart mean. */
+export function legend(items: readonly LegendItem[]): string {
+  const rows = items.map(
+    ({ key, shape, text }) =>
+      `<li><svg class="key" width="22" height="12" aria-hidden="true">${SAMPLES[shape](key)}</svg>` +
+      `<span>${text}</span></li>`,
+  );
+  return `<ul class="legend">${rows.join('')}</ul>`;
+}
+
+const SAMPLES: Readonly<Record<LegendItem['shape'], (key: string) => string>> = {
+  box: (key) => tag('rect', { x: 1, y: 1, width: 20, height: 10, class: key }),
+  line: (key) => tag('line', { x1: 0, x2: 22, y1: 6, y2: 6, class: key }),
+  dot: (key) => tag('path', { d: 'M11 6h0', class: key }),
+  square: (key) => tag('path', { d: 'M11 6h0', class: key }),
+  hollow: (key) =>
+    tag('path', { d: 'M11 6h0', class: key }) + tag('path', { d: 'M11 6h0', class: 'dot hole' }),
+  cross: (key) => tag('path', { d: crossAt(11, 6), class: key }),
+  ring: (key) => tag('circle', { cx: 11, cy: 6, r: 5, class: key }),
+};
+
+function crossAt(x: number, y: number): string {
+  return `M${x - 4} ${y - 4}l8 8m0 -8l-8 8`;
+}
+
+/** The shapes of single marks, to be used by name with `x` in per cent. */
+export function markShapes(id: string): string {
+  return tag(
+    'defs',
+    {},
+    tag('path', { id: `${id}-cross`, d: crossAt(0, 0), class: 'cross' }) +
+      tag('circle', { id: `${id}-ring`, r: 6, class: 'ring' }),
+  );
+}
