@@ -7,8 +7,11 @@
 import type { DeclaredConstant, EvidenceBudget } from './evidence.ts';
 import { type MeasuredBoot, stageOf } from './measured-boot.ts';
 
+/** What of a record is asked: the history has it without reading whole records. */
+export type TimedEvents = Pick<MeasuredBoot, 'stages' | 'events'>;
+
 /** When an event was; null where the record does not have it. */
-export function eventAt(boot: MeasuredBoot, name: string): number | null {
+export function eventAt(boot: TimedEvents, name: string): number | null {
   const event = boot.events.find((each) => each.name === name);
   if (event !== undefined) return event.atNs;
   const edge = /^(.+):(start|end)$/.exec(name);
@@ -28,7 +31,7 @@ export interface MeasuredTotal {
 
 /** What the budget's total is in a boot. */
 export function totalOf(
-  boot: MeasuredBoot,
+  boot: TimedEvents,
   { start, stop, constants }: Pick<EvidenceBudget, 'start' | 'stop' | 'constants'>,
 ): MeasuredTotal {
   const from = reach(boot, start, constants, 'from');
@@ -42,8 +45,8 @@ export function totalOf(
   };
 }
 
-/** A stretch between two events that both are in the record. Null where one is missing, or they are the wrong way round. */
-export function stretchOf(boot: MeasuredBoot, from: string, to: string): number | null {
+/** A stretch between two events of the record. Null where one is missing, or they are the wrong way round. */
+export function stretchOf(boot: TimedEvents, from: string, to: string): number | null {
   const [a, b] = [eventAt(boot, from), eventAt(boot, to)];
   return a === null || b === null || b < a ? null : b - a;
 }
@@ -55,7 +58,7 @@ interface Reached {
 
 /** An event, or one that constants lead to from there: forward from the start, backward from the stop. */
 function reach(
-  boot: MeasuredBoot,
+  boot: TimedEvents,
   name: string,
   constants: readonly DeclaredConstant[],
   side: 'from' | 'to',

@@ -2,9 +2,9 @@
  * Reading files of boot records: JSON lines of any of the kinds that hold a boot, mixed as they come.
  *
  * `coldseal-measured-boot` is what importers write, `coldseal-virtual-boot` what `boot --out` keeps, and
- * `coldseal-boot-record` the file /run/coldseal/boot.json of a device. A file is read line by line and never held whole,
- * so that ten thousand boots fit; one line that is wrong refuses the file, because a report over the rest would be
- * about other boots than the ones that were asked for.
+ * `coldseal-boot-record` the file /run/coldseal/boot.json of a device. A file is read line by line and never held
+ * whole, so that ten thousand boots fit; one line that is wrong refuses the file, because a report over the rest
+ * would be about other boots than the ones that were asked for.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
@@ -108,6 +108,20 @@ function readPieces(path: string, take: (piece: Buffer) => void): void {
 
 /** Reads a file of records. Throws FORMAT_BOOT_RECORDS with the number of the line that is wrong. */
 export function readRecords(path: string): RecordFile {
+  const { file, sha256, format, boots } = readGrowingRecords(path);
+  // Records that were never in a file belong to this one.
+  const own = { file, sha256 };
+  return {
+    ...own,
+    format,
+    boots: boots.map((boot) =>
+      boot.source.sha256 === '' ? { ...boot, source: { ...boot.source, ...own } } : boot,
+    ),
+  };
+}
+
+/** The same, with records that were never in a file left without one: to a history a journal may grow. */
+export function readGrowingRecords(path: string): RecordFile {
   const file = path === '-' ? 'stdin' : basename(path);
   const boots: MeasuredBoot[] = [];
   const formats = new Set<string>();
@@ -119,15 +133,7 @@ export function readRecords(path: string): RecordFile {
     boots.push(boot);
   });
   if (boots.length === 0) throw refusal(path, 1, 'is not there: the file has no record');
-  // Records that were never in a file belong to this one.
-  const own = { file, sha256 };
-  return {
-    ...own,
-    format: [...formats].sort().join('+'),
-    boots: boots.map((boot) =>
-      boot.source.sha256 === '' ? { ...boot, source: { ...boot.source, ...own } } : boot,
-    ),
-  };
+  return { file, sha256, format: [...formats].sort().join('+'), boots };
 }
 
 type Refuse = (problem: string, cause?: unknown) => ColdsealError;
