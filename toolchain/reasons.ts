@@ -75,6 +75,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_EXT4_FSCK: 'e2fsck found the file system of a store damaged',
   FORMAT_FAT: 'the boot partition is not what coldseal writes, or is damaged',
   FORMAT_GPT: 'the partition table of a disk is damaged, or the file is no disk image',
+  FORMAT_HISTORY: 'a file or database is not a history of boots, or is damaged',
+  FORMAT_HISTORY_SCHEMA: 'a history was made by a version of coldseal with another schema',
   FORMAT_INPUT_SIZE: 'an input file is too large to be what it should be',
   FORMAT_KERNEL_CONFIG: 'a file is not the configuration of a kernel',
   FORMAT_KERNEL_PAYLOAD: 'the compressed kernel inside a kernel image cannot be taken out',
@@ -87,6 +89,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   HOST_DEVICE_UNKNOWN: 'sysfs does not know the block device',
   HOST_FILE_CHANGED: 'a source file changed while it was being read; nothing of it was stored',
   HOST_FLASH_COMPARE: 'a medium gave back other bytes than were written to it',
+  HOST_HISTORY_BUSY: 'another process has kept a history locked for too long',
+  HOST_HISTORY_SERVER: 'the server of a history cannot be reached, or refuses',
   HOST_MOUNT_BUSY: 'a mount cannot be taken away while something uses it',
   HOST_MOUNT_UNREADABLE: 'it cannot be told which objects a mount needs, so nothing was deleted',
   HOST_NO_NETWORK:
@@ -105,6 +109,9 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_FILTER: 'a filter is not one name of the root directory',
   USAGE_FLASH_TARGET:
     'the target cannot be flashed: not a whole disk that can be written, nor a file',
+  USAGE_HISTORY_BOOT: 'no boot of a history, or more than one, has this identifier',
+  USAGE_HISTORY_PLACE: 'what was given as history is neither a path nor a PostgreSQL URL',
+  USAGE_HISTORY_SERIES: 'builds of one series were asked for, but the boots are of none or several',
   USAGE_MISSING_ARGUMENT: 'a required argument was not given',
   USAGE_MISSING_BASEDIR: 'objects cannot be looked for without an object directory',
   USAGE_MISSING_COMMAND: 'no command was given, or a group without its verb',

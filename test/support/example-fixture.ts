@@ -19,6 +19,7 @@ import type { Command } from '../../toolchain/cli/command.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
 import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
+import { bootOf, releaseOf } from './history-lab.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
@@ -49,8 +50,26 @@ images:
   - { name: root, role: system, source: { directory: rootfs } }
 `,
   ],
+  ['boots.jsonl', exampleBoots()],
   ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
+
+/** Four boots of two builds on a virtual board, and two on a real one in the cold; all different. */
+function exampleBoots(): string {
+  const virtual = [0, 1, 2, 3].map((i) =>
+    bootOf(900_000_000 + i * 1000, { release: releaseOf(i >> 1), measuredAt: null }),
+  );
+  const cold = [0, 1].map((i) =>
+    bootOf(1_400_000_000 + i * 7_000_000, {
+      evidence: 'board-gpio',
+      specimen: 'rig-1',
+      conditions: { temperature: '-30C' },
+      release: releaseOf(1),
+      measuredAt: `2026-10-0${i + 1}T06:00:00Z`,
+    }),
+  );
+  return [...virtual, ...cold].map((boot) => `${JSON.stringify(boot)}\n`).join('');
+}
 
 /** A prepared directory: `copy()` gives each example its own. */
 export interface ExampleFixture {

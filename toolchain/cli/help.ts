@@ -60,6 +60,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   keys: 'Keys',
   disk: 'Disks',
   board: 'Boards',
+  history: 'History of boots',
 };
 
 /** `<name>`, `[name]`, `<name...>` or `[name...]`. */

@@ -14,6 +14,11 @@ import { diskCheck } from '../commands/disk-check.ts';
 import { diskFlash } from '../commands/disk-flash.ts';
 import { boot } from '../commands/boot.ts';
 import { doctor } from '../commands/doctor.ts';
+import { historyAdd } from '../commands/history-add.ts';
+import { historyExport } from '../commands/history-export.ts';
+import { historyList } from '../commands/history-list.ts';
+import { historyShow } from '../commands/history-show.ts';
+import { historyTrend } from '../commands/history-trend.ts';
 import { imageBuild } from '../commands/image-build.ts';
 import { imageCheck } from '../commands/image-check.ts';
 import { imageDiff } from '../commands/image-diff.ts';
@@ -69,6 +74,11 @@ export const COMMANDS: readonly Command[] = [
   boardList,
   boardShow,
   boardCheck,
+  historyAdd,
+  historyList,
+  historyShow,
+  historyTrend,
+  historyExport,
   doctor,
 ];
 

@@ -81,6 +81,11 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   },
   { tool: 'mount', debian: 'mount', why: 'loop devices and file systems in conformance tests' },
   { tool: 'openssl', debian: 'openssl', why: 'outside judge of keys, certificates and signatures' },
+  {
+    tool: 'pg_ctlcluster',
+    debian: 'postgresql',
+    why: 'a history of boots that several rigs share, in tests',
+  },
   { tool: 'protoc', debian: 'protobuf-compiler', why: 'outside judge of traces' },
   {
     tool: 'qemu-system-aarch64',
@@ -99,6 +104,8 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
   { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
+  { tool: 'sqlite3', debian: 'sqlite3', why: 'outside judge of the history of boots' },
+  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results as XML' },
   {
     tool: 'xz',
     debian: 'xz-utils',
