@@ -3,8 +3,8 @@
  *
  * The container's image is its OCI bundle, mounted and verified before. A container that cannot be started is a
  * reason in the record and never stops the boot, nor another container. One that is late is not ended: it may still
- * start, only nobody waits for it any longer. So whoever tries it again asks the engine first. What the engine prints and what the container prints come through one
- * pipe, whose read end goes on to the attendant.
+ * start, only nobody waits for it any longer. So whoever tries it again asks the engine first. What the engine prints
+ * and what the container prints come through one pipe, whose read end goes on to the attendant.
  */
 import type { Engine } from './engine.ts';
 import { RUN_CONTAINERS } from './device-paths.ts';
@@ -152,8 +152,8 @@ function runEngine(sys: DeviceSys, job: Job, program: string, words: readonly st
 }
 
 /**
- * Asks the engine about a container. One that runs, or ran and has ended, is started: what has done its work must not do
- * it again. One that was only created is taken away, because its name would be in the way of the next try.
+ * Asks the engine about a container. One that runs, or ran and has ended, is started: what has done its work must not
+ * do it again. One that was only created is taken away, because its name would be in the way of the next try.
  */
 function askEngine(sys: DeviceSys, job: Job, program: string): void {
   const ask = (...words: readonly string[]): string => {

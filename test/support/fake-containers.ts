@@ -200,7 +200,7 @@ export class FakeContainers {
     return pid;
   }
 
-  /** What the engine does: answer, take away, complain about a name that is taken, or as the script of the test says. */
+  /** What the engine does: answer, take away, complain about a taken name, or as the script of the test says. */
   #scriptOf({ argv }: SpawnJob, name: string, script: ContainerScript): ContainerScript {
     const answer = (code: number, text: string): ContainerScript => ({
       engineMs: ANSWER_MS,

@@ -185,7 +185,7 @@ test('packages come from the network once, and then from the cache', async () =>
   await expectCodeAsync(() => fetchPackage(source, 'nothing'), 'HOST_PACKAGE_MISSING');
 });
 
-/** What apt 2.6 printed on a full tmpfs is the first row; the others are what a full cache and a full quota are called. */
+/** The first row is what apt 2.6 printed on a full tmpfs; the others are a full cache and a full quota. */
 const FULL: readonly [when: string, says: string][] = [
   ['update', 'E: Write error - write (28: No space left on device)\nE: Some index files failed'],
   ['download', "E: You don't have enough free space in /cache/archives/."],

@@ -8,8 +8,8 @@ export const boardList = defineCommand({
 directory, which hide shipped ones of the same name. A board without a kernel has its facts written
 down, but no disk can be made for it yet.
 
-The columns are identifier, architecture, use, what can be made for the board (a disk, a disk that QEMU boots as well, or
-nothing yet) and name. board show and --json have the rest.`,
+The columns are identifier, architecture, use, what can be made for the board (a disk, a disk that QEMU boots
+as well, or nothing yet) and name. board show and --json have the rest.`,
   examples: [{ run: 'coldseal board list', note: 'List the boards' }],
   exitCodes: { 2: 'a board file has problems; the others are listed' },
   async run({ output }) {

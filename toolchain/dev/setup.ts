@@ -103,9 +103,8 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
-  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   { tool: 'sqlite3', debian: 'sqlite3', why: 'outside judge of the history of boots' },
-  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results as XML' },
+  { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   {
     tool: 'xz',
     debian: 'xz-utils',

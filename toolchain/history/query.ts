@@ -70,16 +70,6 @@ export function readBoots(history: History, filter: BootFilter = {}): Promise<Ti
   });
 }
 
-/** Whole records, for a report that sets new boots against them. */
-export async function readWholeBoots(
-  history: History,
-  filter: BootFilter = {},
-): Promise<MeasuredBoot[]> {
-  const boots: MeasuredBoot[] = [];
-  await eachRecord(history, filter, (_, text) => boots.push(JSON.parse(text) as MeasuredBoot));
-  return boots;
-}
-
 /** Records as they are kept, a batch at a time, so that a large history is never in memory as a whole. */
 export async function eachRecord(
   history: History,

@@ -83,7 +83,7 @@ export async function bootFilesOf(
   }).finally(() => progress?.done());
 }
 
-/** Verifies the releases for the other slots, as the board will: before the work that a wrong one would make useless. */
+/** Verifies the releases for the other slots as the board will, before the work that a wrong one makes useless. */
 export async function openSlots(
   board: ConfigFile<Board>,
   bootset: Bootset,
