@@ -71,6 +71,16 @@ test('the time of a case is the median of what is judged, in seconds; without on
   }
 });
 
+test('a stage whose name ends in that of another one has its own time', () => {
+  const evidence = sampleEvidence({
+    sample: 'virtual-clean',
+    rename: (name) => ({ verify: 'boot/setup', kernel: 'setup', setup: 'x' })[name] ?? name,
+  });
+  const xml = junitXml(evidence);
+  assert.match(xml, /"Stage boot\/setup within 80 ms" time="0\.061000000"/);
+  assert.match(xml, /"Stage setup within 700 ms" time="0\.590000000"/);
+});
+
 test('a class is board and group, and points do not make packages of them', () => {
   const evidence = sampleEvidence({ sample: 'board-strata', rename: (name) => `${name}.5` });
   const classes = junitXml(evidence).matchAll(/classname="([^"]*)"/g);

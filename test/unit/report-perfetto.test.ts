@@ -131,6 +131,9 @@ test('the same unit twice at once, no time at all, an end before its start', () 
     { track: 'x', name: 'short', startNs: 30, endNs: 30 },
     { track: 'x', name: 'short', startNs: 30, endNs: 40 },
     { track: 'x', name: 'wrong', startNs: 30, endNs: 20 },
+    { track: 'x', name: 'edge', startNs: 0, endNs: 50 },
+    { track: 'x', name: 'edge', startNs: 49, endNs: 60 },
+    { track: 'x', name: 'edge', startNs: 50, endNs: 70 },
   ];
   const packets = tracesOf(withRecord(sampleEvidence({ sample: 'one-boot' }), { units }));
   assert.equal(traceFaults(packets), []);
@@ -142,6 +145,8 @@ test('the same unit twice at once, no time at all, an end before its start', () 
       ['twice', [null]],
       ['short', [30, 40]],
       ['wrong', [30]],
+      ['edge', [50, 70]],
+      ['edge', [60]],
     ],
   );
 });

@@ -140,6 +140,7 @@ test('what is no character of a line is replaced', () => {
     ['a\u001b[31mb', 'a\ufffd[31mb'],
     ['a\nb\u009bc', 'a\ufffdb\ufffdc'],
     ['\u202eabc\u2066', '\ufffdabc\ufffd'],
+    ['\u202a\u200f\u061c\u2028', '\ufffd'.repeat(4)],
     ['\ud800x\udc00', '\ufffdx\ufffd'],
     ['\uffff\u{1ffff}\ufeff', '\ufffd\ufffd\ufffd'],
     ['Größe 日本 😀', 'Größe 日本 😀'],

@@ -219,7 +219,7 @@ function familyLines({ name, unit, help, samples }: Family): string[] {
   const lines = new Map<string, string>();
   for (const [labels, value] of samples) {
     const text = labelsText(labels);
-    if (!lines.has(text)) lines.set(text, `${name}${text} ${value}`);
+    lines.set(text, `${name}${text} ${value}`);
   }
   return [
     `# TYPE ${name} gauge`,
