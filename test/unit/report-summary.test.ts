@@ -70,6 +70,8 @@ test('three annotations at most, the worst, and the last one counts the rest', (
   assert.match(many[2]!, /\(and 6 more in the report\)$/);
   assert.match(many[1]!, /[^)]$/);
   assert.equal(annotations(sampleEvidence({ sample: 'board-within' })), []);
+  const noted = evidence.checks.map((check) => ({ ...check, state: 'noted' as const }));
+  assert.equal(annotations({ ...evidence, checks: noted }), []);
   const [open] = annotations(sampleEvidence({ sample: 'board-inconclusive' }));
   assert.match(open!, /^::warning title=/);
 });

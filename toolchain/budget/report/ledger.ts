@@ -2,7 +2,7 @@
  * The ledger of a budget: what each stage was given, what it uses, what is left. Rows with a budget add up to the
  * total, with the reserve and what nobody was given.
  *
- * Used is the 95th percentile (of few boots, the slowest): a budget that half of the boots keep is not kept.
+ * Used is the median, as stages are judged; the 95th percentile stands beside it.
  */
 import type { EvidenceBudget, EvidenceGroup, StageColumn, Summary } from '../evidence.ts';
 
@@ -11,8 +11,8 @@ export interface LedgerRow {
   /** `stage` rows, constants, `reserve` and `free` add up to `total`; a stretch lies across stages. */
   readonly kind: 'stage' | 'constant' | 'reserve' | 'free' | 'stretch' | 'total';
   readonly allocatedNs: number | null;
-  readonly medianNs: number | null;
   readonly usedNs: number | null;
+  readonly p95Ns: number | null;
   /** Below 0: over. */
   readonly leftNs: number | null;
 }
@@ -54,9 +54,9 @@ function row(
   allocatedNs: number | null,
   summary: Summary | null,
 ): LedgerRow {
-  const usedNs = summary?.p95Ns ?? null;
+  const usedNs = summary?.medianNs ?? null;
   const leftNs = allocatedNs === null || usedNs === null ? null : allocatedNs - usedNs;
-  return { name, kind, allocatedNs, medianNs: summary?.medianNs ?? null, usedNs, leftNs };
+  return { name, kind, allocatedNs, usedNs, p95Ns: summary?.p95Ns ?? null, leftNs };
 }
 
 function plain(
@@ -65,5 +65,5 @@ function plain(
   allocatedNs: number | null,
   usedNs: number | null,
 ): LedgerRow {
-  return { name, kind, allocatedNs, medianNs: usedNs, usedNs, leftNs: null };
+  return { name, kind, allocatedNs, usedNs, p95Ns: usedNs, leftNs: null };
 }

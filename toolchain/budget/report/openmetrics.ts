@@ -23,7 +23,11 @@ interface Family {
 }
 
 const OUTCOMES = ['pass', 'fail', 'inconclusive', 'bad-evidence'] as const;
-const CHECK_STATES = [...OUTCOMES, 'not-evaluated'] as const satisfies readonly Check['state'][];
+const CHECK_STATES = [
+  ...OUTCOMES,
+  'noted',
+  'not-evaluated',
+] as const satisfies readonly Check['state'][];
 
 export function openMetrics(evidence: Evidence): string {
   const families = [

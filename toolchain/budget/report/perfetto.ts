@@ -20,9 +20,10 @@ import type {
   EvidenceGroup,
   SampleSet,
 } from '../evidence.ts';
+import { msText } from '../units.ts';
 import { plainText } from './plain-text.ts';
 import { Message } from './protobuf.ts';
-import { type Arm, armsOf, CLASS_WORDS, msText } from './words.ts';
+import { type Arm, armsOf, CLASS_WORDS } from './words.ts';
 
 const SEQUENCE_ID = 1;
 const SEQ_INCREMENTAL_STATE_CLEARED = 1;
@@ -139,11 +140,11 @@ function addTotal(
 ): void {
   const startNs = startOf(record, start);
   if (startNs === null) return;
-  const budget = { name: `budget ${msText(totalNs)} ms`, startNs, endNs: startNs + totalNs };
+  const budget = { name: `budget ${msText(totalNs)}`, startNs, endNs: startNs + totalNs };
   trace.slices(trace.track(process, 'budget'), 'budget', [budget]);
   const stopNs = record.events.find(({ name }) => name === stop)?.atNs ?? null;
   if (stopNs !== null && stopNs < startNs) return;
-  const took = stopNs === null ? 'never ended' : `${msText(stopNs - startNs)} ms`;
+  const took = stopNs === null ? 'never ended' : msText(stopNs - startNs);
   const total = { name: `${start} to ${stop}: ${took}`, startNs, endNs: stopNs };
   trace.slices(trace.track(process, 'total'), 'total', [total]);
 }
@@ -160,7 +161,7 @@ function addPlan(
   const slices = parts.map(({ name, ns }): Slice => {
     const startNs = atNs;
     atNs += ns;
-    return { name: `${name} ${msText(ns)} ms`, startNs, endNs: atNs };
+    return { name: `${name} ${msText(ns)}`, startNs, endNs: atNs };
   });
   if (slices.length > 0) trace.slices(trace.track(process, 'stage budgets'), 'budget', slices);
 }

@@ -6,6 +6,7 @@
  * here. Names become entities wherever Markdown or HTML would see more than a name in them.
  */
 import type { Check, CheckState, Evidence, EvidenceGroup } from '../evidence.ts';
+import { msNumber } from '../units.ts';
 import { ledgerOf, type LedgerRow } from './ledger.ts';
 import { clip, plainText } from './plain-text.ts';
 import {
@@ -13,9 +14,8 @@ import {
   CLASS_WORDS,
   evidenceDigest,
   limitText,
-  msText,
   planText,
-  shiftText,
+  shiftNumber,
   STATE_WORDS,
   STATES,
 } from './words.ts';
@@ -39,6 +39,9 @@ const ICONS: Readonly<Record<CheckState, string>> = {
   'not-evaluated': '➖',
 };
 
+/** What keeps an outcome from being a pass. */
+const BAD: ReadonlySet<CheckState> = new Set(['fail', 'bad-evidence', 'inconclusive']);
+
 const CUT = '\n\n*The rest did not fit into a summary; the evidence file has it.*\n';
 
 export function markdownSummary(evidence: Evidence): string {
@@ -59,9 +62,7 @@ export function markdownSummary(evidence: Evidence): string {
  * at the run; elsewhere they are lines of a log.
  */
 export function annotations(evidence: Evidence): string[] {
-  const bad = worstFirst(evidence.checks).filter(
-    ({ state }) => state !== 'pass' && state !== 'not-evaluated',
-  );
+  const bad = worstFirst(evidence.checks).filter(({ state }) => BAD.has(state));
   return bad.slice(0, ANNOTATIONS_MAX).map((check, i) => {
     const more = bad.length - ANNOTATIONS_MAX;
     const rest = i === ANNOTATIONS_MAX - 1 && more > 0 ? ` (and ${more} more in the report)` : '';
@@ -115,19 +116,19 @@ function groupSections(group: EvidenceGroup, { budget }: Evidence): string[] {
       markdown(bootsText(group), SENTENCE_COLUMNS_MAX),
       markdown(limitText(group), SENTENCE_COLUMNS_MAX),
     ].join('; '),
-    table(['Stage', 'Allocated ms', 'Median ms', 'Used ms (p95)', 'Left ms'], rows, 1),
+    table(['Stage', 'Allocated ms', 'Used ms (median)', 'p95 ms', 'Left ms'], rows, 1),
     changesTable(group),
   ];
 }
 
-function ledgerCells({ name, kind, allocatedNs, medianNs, usedNs, leftNs }: LedgerRow): string[] {
+function ledgerCells({ name, kind, allocatedNs, usedNs, p95Ns, leftNs }: LedgerRow): string[] {
   const isOver = (leftNs ?? 0) < 0 || (kind === 'free' && (allocatedNs ?? 0) < 0);
-  const cell = (ns: number | null): string => (ns === null ? '' : msText(ns));
+  const cell = (ns: number | null): string => (ns === null ? '' : msNumber(ns));
   const cells = [
     kind === 'stretch' ? `${markdown(name)} *(stretch)*` : markdown(name),
     cell(allocatedNs),
-    cell(medianNs),
     cell(usedNs),
+    cell(p95Ns),
     cell(leftNs),
   ];
   return isOver || kind === 'total' ? cells.map(bold) : cells;
@@ -135,21 +136,19 @@ function ledgerCells({ name, kind, allocatedNs, medianNs, usedNs, leftNs }: Ledg
 
 function changesTable({ regression }: EvidenceGroup): string {
   if (regression === null) return '';
-  const { total, stages, guards } = regression;
+  const { total, stages } = regression;
   const rows = [
     { ...total, name: 'total', isSignificant: regression.state === 'regression', change: null },
     ...stages.filter(({ isSignificant }) => isSignificant).slice(0, SHIFTS_MAX),
   ].map(({ name, baselineMedianNs, candidateMedianNs, shiftNs, lowNs, highNs, change }) => [
     markdown(change === null ? name : `${name} (${change})`),
-    msText(baselineMedianNs),
-    msText(candidateMedianNs),
-    shiftText(shiftNs),
-    lowNs === null || highNs === null ? '' : `${shiftText(lowNs)} to ${shiftText(highNs)}`,
+    msNumber(baselineMedianNs),
+    msNumber(candidateMedianNs),
+    shiftNumber(shiftNs),
+    lowNs === null || highNs === null ? '' : `${shiftNumber(lowNs)} to ${shiftNumber(highNs)}`,
   ]);
   const head = ['Changed', 'Baseline ms', 'Candidate ms', 'Shift ms', 'Interval ms'];
-  const raised = guards.filter(({ isRaised }) => isRaised);
-  const remarks = raised.map(({ sentence }) => `- ${markdown(sentence, SENTENCE_COLUMNS_MAX)}`);
-  return [table(head, rows, 1), ...(remarks.length === 0 ? [] : ['', ...remarks])].join('\n');
+  return table(head, rows, 1);
 }
 
 function driftSection({ drift, builds }: Evidence): string[] {
@@ -157,8 +156,8 @@ function driftSection({ drift, builds }: Evidence): string[] {
   const rows = drift.changes.map(({ at, of, beforeNs, afterNs }) => [
     markdown(builds[at]?.version ?? `build ${at}`),
     of,
-    msText(beforeNs),
-    msText(afterNs),
+    msNumber(beforeNs),
+    msNumber(afterNs),
   ]);
   const states = {
     drift: 'the level changed',

@@ -4,6 +4,7 @@
  */
 import type { TableStyle } from '../../board/boot-table.ts';
 import type { Check, Evidence, EvidenceGroup, StageShift } from '../evidence.ts';
+import { msNumber, msText } from '../units.ts';
 import { ledgerOf, type LedgerRow } from './ledger.ts';
 import { alignedTable, clip, plainText, wrap } from './plain-text.ts';
 import {
@@ -12,9 +13,8 @@ import {
   CLASS_WORDS,
   evidenceDigest,
   limitText,
-  msText,
   planText,
-  shiftText,
+  shiftNumber,
   STATE_WORDS,
 } from './words.ts';
 
@@ -89,12 +89,12 @@ function checkLines({ state, title, sentence }: Check, style: TableStyle): strin
 }
 
 function ledgerLines(rows: readonly LedgerRow[], style: TableStyle): string[] {
-  const cell = (ns: number | null): string => (ns === null ? '' : msText(ns));
+  const cell = (ns: number | null): string => (ns === null ? '' : msNumber(ns));
   const [head, ...lines] = alignedTable([
-    ['budget', 'allocated ms', 'median ms', 'used ms (p95)', 'left ms'],
-    ...rows.map(({ name, kind, allocatedNs, medianNs, usedNs, leftNs }) => [
+    ['budget', 'allocated ms', 'used ms (median)', 'p95 ms', 'left ms'],
+    ...rows.map(({ name, kind, allocatedNs, usedNs, p95Ns, leftNs }) => [
       kind === 'stretch' ? `${nameText(name)} (stretch)` : nameText(name),
-      ...[allocatedNs, medianNs, usedNs, leftNs].map(cell),
+      ...[allocatedNs, usedNs, p95Ns, leftNs].map(cell),
     ]),
   ]);
   return [
@@ -112,14 +112,12 @@ function ledgerLines(rows: readonly LedgerRow[], style: TableStyle): string[] {
 function shiftLines({ regression }: EvidenceGroup): string[] {
   const stages = regression?.stages.filter(({ isSignificant }) => isSignificant) ?? [];
   if (regression === null || stages.length === 0) return [];
-  const guards = regression.guards.filter(({ isRaised }) => isRaised);
   return [
     '',
     ...alignedTable([
       ['changed', 'baseline ms', 'candidate ms', 'shift ms', 'interval ms'],
       ...stages.slice(0, SHIFTS_MAX).map(shiftCells),
     ]),
-    ...guards.flatMap(({ sentence }) => paragraph(`note: ${sentence}`)),
   ];
 }
 
@@ -127,17 +125,17 @@ function shiftCells(shift: StageShift): string[] {
   const { name, change, baselineMedianNs, candidateMedianNs, shiftNs, lowNs, highNs } = shift;
   return [
     change === null ? nameText(name) : `${nameText(name)} (${change})`,
-    msText(baselineMedianNs),
-    msText(candidateMedianNs),
-    shiftText(shiftNs),
-    lowNs === null || highNs === null ? '' : `${shiftText(lowNs)} to ${shiftText(highNs)}`,
+    msNumber(baselineMedianNs),
+    msNumber(candidateMedianNs),
+    shiftNumber(shiftNs),
+    lowNs === null || highNs === null ? '' : `${shiftNumber(lowNs)} to ${shiftNumber(highNs)}`,
   ];
 }
 
 function driftLines({ drift, builds }: Evidence): string[] {
   return (drift?.changes ?? []).flatMap(({ at, of, beforeNs, afterNs }) => {
     const version = builds[at]?.version ?? `build ${at}`;
-    return paragraph(`since ${version}: ${of} ${msText(beforeNs)} ms to ${msText(afterNs)} ms`);
+    return paragraph(`since ${version}: ${of} ${msText(beforeNs)} to ${msText(afterNs)}`);
   });
 }
 

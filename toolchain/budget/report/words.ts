@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { evidenceText } from '../evidence-file.ts';
 import type { EvidenceClass } from '../measured-boot.ts';
+import { countText, msText, percentOf, shiftText } from '../units.ts';
 import type {
   Check,
   CheckState,
@@ -48,14 +49,9 @@ export function evidenceDigest(evidence: Evidence): string {
   return createHash('sha256').update(evidenceText(evidence)).digest('hex');
 }
 
-/** Milliseconds with a tenth, as in the table of a boot. */
-export function msText(ns: number): string {
-  return (ns / 1e6).toFixed(1);
-}
-
-/** The same with a sign, for differences. */
-export function shiftText(ns: number): string {
-  return `${ns < 0 ? '-' : '+'}${msText(Math.abs(ns))}`;
+/** A difference with its sign, for tables whose head has the unit. */
+export function shiftNumber(ns: number): string {
+  return shiftText(ns).replace(' ms', '');
 }
 
 /** Every digit of a count of nanoseconds, shifted: rounding is for people. Estimates may have halves. */
@@ -64,13 +60,9 @@ export function exactText(ns: number, digits: 6 | 9): string {
   return `${ns < 0 ? '-' : ''}${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
-export function percentText(part: number): string {
-  return `${(part * 100).toFixed(1)}%`;
-}
-
 export function figureText({ name, value, unit }: Figure): string {
-  if (unit === 'ns') return `${name} ${msText(value)} ms`;
-  return `${name} ${unit === 'ratio' ? percentText(value) : String(value)}`;
+  if (unit === 'ns') return `${name} ${msText(value)}`;
+  return `${name} ${unit === 'ratio' ? percentOf(value) : String(value)}`;
 }
 
 export type Arm = 'candidate' | 'baseline';
@@ -94,14 +86,14 @@ export function bootsText({ candidate, baseline }: EvidenceGroup): string {
 
 /** What the group's totals are held against, and what was taken off for what the clock does not know. */
 export function limitText({ limitNs, uncertaintyNs, constants }: EvidenceGroup): string {
-  const limit = `limit ${msText(limitNs)} ms`;
+  const limit = `limit ${msText(limitNs)}`;
   const off =
     uncertaintyNs === null
       ? ', uncertainty of the clock not known'
       : uncertaintyNs === 0
         ? ''
-        : ` after ${smallText(uncertaintyNs)} ms for uncertainty`;
-  const declared = constants.map(({ name, ns }) => `${name} ${msText(ns)} ms`).join(', ');
+        : ` after ${msText(uncertaintyNs, uncertaintyNs < 1e6 ? 3 : 1)} for uncertainty`;
+  const declared = constants.map(({ name, ns }) => `${name} ${msText(ns)}`).join(', ');
   return `${limit}${off}${declared === '' ? '' : `; declared: ${declared}`}`;
 }
 
@@ -115,16 +107,11 @@ const ORIGINS: Readonly<Record<EvidenceSettings['plan']['origin'], string>> = {
   board: "the board's",
 };
 
-/** Clocks of analysers are off by microseconds, which is not nothing. */
-function smallText(ns: number): string {
-  return ns < 1e6 ? (ns / 1e6).toFixed(3) : msText(ns);
-}
-
 function armText({ boots, releases, specimens, totalsNs }: SampleSet): string {
   const what = releases.map(({ version }) => version).join(', ');
   const boards = specimens.length > 1 ? `, ${specimens.length} boards` : '';
   const unended = totalsNs.filter((ns) => ns === null).length;
   const never = unended === 0 ? '' : `, ${unended} never ended`;
   const of = what === '' ? '' : ` of ${what}`;
-  return `${boots} ${boots === 1 ? 'boot' : 'boots'}${of}${boards}${never}`;
+  return `${countText(boots, 'boot')}${of}${boards}${never}`;
 }
