@@ -12,6 +12,9 @@ _coldseal() {
     --verity) words='require if-supported off' ;;
     --accept) words='production development factory recovery' ;;
     --mode) words='boot install' ;;
+    --class) words='virtual-wallclock virtual board-selfclock board-serial board-gpio' ;;
+    --start) words='cold warm reboot' ;;
+    --format) words='jsonl csv otava' ;;
     --require) words='root user-namespaces new-mount-api erofs erofs-file erofs-long-symlinks loop overlay overlay-data-only overlay-verity overlay-append overlay-descriptors overlay-detached overlay-userxattr-data verity-intact verity reflink idmap fuse' ;;
   esac
   if [[ -n $words ]]; then
@@ -20,17 +23,18 @@ _coldseal() {
   fi
   path="${COMP_WORDS[1]}"
   case "$path" in
-    image|store|keys|disk|board)
+    image|store|keys|disk|board|history)
       if [[ $COMP_CWORD -gt 2 ]]; then path="$path ${COMP_WORDS[2]}"; fi ;;
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys release verify disk boot board doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify disk boot report board history doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest diff check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
     'disk') words='check flash' ;;
     'board') words='list show check' ;;
+    'history') words='add list show trend export' ;;
     'image build') words='--from-file --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
@@ -44,16 +48,22 @@ _coldseal() {
     'store stats') words='--json --quiet --color --help' ;;
     'mount') words='--basedir --digest --verity --upperdir --workdir --idmap --ro --rw --json --quiet --color --help' ;;
     'umount') words='--lazy --json --quiet --color --help' ;;
-    'keys init') words='--force --days --not-before --organization --json --quiet --color --help' ;;
+    'keys init') words='--force --add-evidence --days --not-before --organization --json --quiet --color --help' ;;
     'keys show') words='--json --quiet --color --help' ;;
     'release') words='--output --keys --board --fallback --recovery --no-disk --force --threads --json --quiet --color --help' ;;
-    'verify') words='--trust --board --product --accept --min-epoch --deny --mode --json --quiet --color --help' ;;
+    'verify') words='--trust --board --product --accept --min-epoch --deny --mode --output --force --json --quiet --color --help' ;;
     'disk check') words='--trust --json --quiet --color --help' ;;
     'disk flash') words='--yes --force --json --quiet --color --help' ;;
     'boot') words='--runs --out --board --console --shell --timeout --json --quiet --color --help' ;;
+    'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --quiet --color --help' ;;
     'board list') words='--json --quiet --color --help' ;;
     'board show') words='--json --quiet --color --help' ;;
     'board check') words='--config --fetch --image --strict --json --quiet --color --help' ;;
+    'history add') words='--db --json --quiet --color --help' ;;
+    'history list') words='--db --board --class --start --specimen --condition --since --from --to --json --quiet --color --help' ;;
+    'history show') words='--db --json --quiet --color --help' ;;
+    'history trend') words='--db --board --class --start --specimen --condition --since --from --to --ascii --json --quiet --color --help' ;;
+    'history export') words='--db --board --class --start --specimen --condition --since --from --to --format --output --force --json --quiet --color --help' ;;
     'doctor') words='--require --json --quiet --color --help' ;;
   esac
   if [[ $COMP_CWORD -eq 1 || $cur == -* || $words != --* ]]; then

@@ -21,6 +21,7 @@ import { openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
 import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { bootOf, releaseOf } from './history-lab.ts';
 import { CLI_PATH } from './run-cli.ts';
+import { measuredBoots, OTHER_STAGE_MS } from './measured-boots.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
 /** Made in this order by a command with its arguments; the examples of that same command do not find it. */
@@ -51,8 +52,19 @@ images:
 `,
   ],
   ['boots.jsonl', exampleBoots()],
+  ['records.jsonl', exampleRecords({})],
+  ['slower.jsonl', exampleRecords({ 'verify a': 24 })],
   ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
+
+/** Two boots of the virtual ARM board, with other times for some stages. */
+function exampleRecords(stageMs: Readonly<Record<string, number>>): string {
+  const boots = measuredBoots(2, () => ({
+    evidence: 'virtual',
+    stageMs: { ...OTHER_STAGE_MS, ...stageMs },
+  }));
+  return boots.map((boot) => `${JSON.stringify(boot)}\n`).join('');
+}
 
 /** Four boots of two builds on a virtual board, and two on a real one in the cold; all different. */
 function exampleBoots(): string {

@@ -15,6 +15,17 @@ export const STAGE_MS: Readonly<Record<string, number>> = {
   'first-output': 15,
 };
 
+/** The others that the shipped virtual boards have budgets for. */
+export const OTHER_STAGE_MS: Readonly<Record<string, number>> = {
+  policy: 3,
+  'find-store': 1.6,
+  'slot-state': 3,
+  'mount-store': 0.8,
+  mount: 7,
+  'switch-root': 0.5,
+  handover: 0.1,
+};
+
 export interface BootChange extends Partial<Omit<MeasuredBoot, 'stages' | 'events'>> {
   /** Instead of those of STAGE_MS, by name; null leaves a stage out. */
   readonly stageMs?: Readonly<Record<string, number | null>>;

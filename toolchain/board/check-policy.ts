@@ -155,8 +155,14 @@ export function chainMs(board: Board): number {
 
 /** Milliseconds that the runtime's stages may take together. */
 export function stagesMs(board: Board): number {
-  return Object.values(board.budget.stages).reduce((sum: number, ms) => sum + (ms ?? 0), 0);
+  const known = chainMs(board) > 0;
+  return Object.entries(board.budget.stages)
+    .filter(([name]) => !known || !BEFORE_RUNTIME.includes(name))
+    .reduce((sum: number, [, ms]) => sum + (ms ?? 0), 0);
 }
+
+/** What the boot chain of the file has figures for; their budgets are for the same time. */
+const BEFORE_RUNTIME: readonly string[] = ['firmware', 'loader', 'before-kernel', 'kernel'];
 
 function checkBudget(board: Board, warn: Warn): void {
   const before = chainMs(board);

@@ -7,6 +7,7 @@ import { explainSysError } from '../../runtime/sys-error.ts';
 import { loadBoard } from '../board/load.ts';
 import type { Board } from '../board/schema.ts';
 import { readInput } from '../files/read-input.ts';
+import { identifyBoots } from '../history/identity.ts';
 import { VERSION } from '../version.ts';
 import { budgetOfBoard, toleranceOfBoard } from './budget-of-board.ts';
 import { buildsOf } from './builds.ts';
@@ -20,6 +21,7 @@ import {
 import { evidenceText, parseEvidence } from './evidence-file.ts';
 import { judge, pairGroups } from './judge.ts';
 import type { MeasuredBoot } from './measured-boot.ts';
+import type { HistoryBoot } from './read-history.ts';
 import { readRecords, type RecordFile } from './read-records.ts';
 import { stageMarginNs, totalMarginNs } from './statistics/judge-regression.ts';
 import { parsePlan } from './statistics/plan.ts';
@@ -37,7 +39,7 @@ export interface ReportOptions {
   readonly seed: number;
   readonly marginMs: number | undefined;
   /** Boots of earlier builds, for the trend. */
-  readonly history?: readonly MeasuredBoot[] | undefined;
+  readonly history?: readonly HistoryBoot[] | undefined;
 }
 
 export const DEFAULT_SEED = 1;
@@ -74,16 +76,23 @@ export function makeReport(options: ReportOptions): Evidence {
 
 /** The builds of one series are of one group, the first one, and end with the boots of this report. */
 function seriesOf(
-  history: readonly MeasuredBoot[] | undefined,
+  history: readonly HistoryBoot[] | undefined,
   candidate: readonly RecordFile[],
   id: string,
 ): MeasuredBoot[] {
   if (history === undefined) return [];
-  const known = new Set(history.map((boot) => JSON.stringify(boot)));
-  const own = candidate.flatMap(({ boots }) => boots);
-  // Boots that were added to the history already are not counted twice.
-  const fresh = own.filter((boot) => !known.has(JSON.stringify(boot)));
-  return [...history, ...fresh].filter((boot) => groupIdOf(boot) === id);
+  const known = new Set(history.map((each) => each.id));
+  // Boots that were added to the history already are not counted twice. To it they have no file, which may grow.
+  const fresh = candidate.flatMap(({ boots, sha256: own }) =>
+    identifyBoots(
+      boots.map((boot) =>
+        boot.source.sha256 === own ? { ...boot, source: { ...boot.source, sha256: '' } } : boot,
+      ),
+    ).filter((each) => !known.has(each.id)),
+  );
+  return [...history.map(({ boot }) => boot), ...fresh.map(({ record }) => record)].filter(
+    (boot) => groupIdOf(boot) === id,
+  );
 }
 
 function settingsOf(board: Board, options: ReportOptions): EvidenceSettings {

@@ -51,6 +51,8 @@ const text = z
   .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'expected one line of text');
 
 const span = { name: text, startNs: ns, endNs: ns.nullable() };
+const isForward = (each: Span): boolean => each.endNs === null || each.endNs >= each.startNs;
+const FORWARD = 'ends before it starts';
 
 const measuredBoot = z.strictObject({
   kind: z.literal(MEASURED_BOOT_KIND),
@@ -83,9 +85,17 @@ const measuredBoot = z.strictObject({
   outcome: z.enum(['booted', 'failed']),
   reason: text.nullable(),
   /** One after the other, in order; together they are the boot. The first word of a name is the stage's. */
-  stages: z.array(z.strictObject(span)).max(STAGES_MAX),
+  stages: z
+    .array(
+      z
+        .strictObject({ ...span, name: text.regex(/^\S/, 'expected a stage') })
+        .refine(isForward, FORWARD),
+    )
+    .max(STAGES_MAX),
   /** Side by side: units, initcalls, containers. `track` says of which kind. */
-  units: z.array(z.strictObject({ ...span, track: text })).max(UNITS_MAX),
+  units: z
+    .array(z.strictObject({ ...span, track: text }).refine(isForward, FORWARD))
+    .max(UNITS_MAX),
   /** Instants by name. */
   events: z.array(z.strictObject({ name: text, atNs: ns })).max(UNITS_MAX),
   /** Requests to the boot storage, by stage; null where nobody counted. */

@@ -30,6 +30,7 @@ import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import { release } from '../commands/release.ts';
+import { report } from '../commands/report.ts';
 import { verify } from '../commands/verify.ts';
 import { mount } from '../commands/mount.ts';
 import { storeGc } from '../commands/store-gc.ts';
@@ -71,6 +72,7 @@ export const COMMANDS: readonly Command[] = [
   diskCheck,
   diskFlash,
   boot,
+  report,
   boardList,
   boardShow,
   boardCheck,

@@ -50,7 +50,7 @@ function groupLines(group: EvidenceGroup, evidence: Evidence, style: TableStyle)
     ...paragraph(`evidence: ${group.evidence}, ${CLASS_WORDS[group.evidence]}`),
     ...paragraph(`${bootsText(group)}; ${limitText(group)}`),
     ...flagLines(group, style),
-    ...checksOf(evidence, group.id).flatMap((check) => checkLines(check, style)),
+    ...foldStages(checksOf(evidence, group.id)).flatMap((check) => checkLines(check, style)),
     '',
     ...ledgerLines(ledgerOf(group, evidence.budget), style),
     ...shiftLines(group),
@@ -67,6 +67,17 @@ function flagLines({ candidate: { flags } }: EvidenceGroup, style: TableStyle): 
       paragraph(`boot ${boot}: ${code}: ${message}${isUnusable ? ' (unusable)' : ''}`),
     );
   return [...lines, ...(more > 0 ? [`and ${more} remarks more`] : [])].map(style.yellow);
+}
+
+/** Stages that keep to their budgets are one line: the ledger below has each of them. */
+function foldStages(checks: readonly Check[]): Check[] {
+  const isKept = ({ kind, state }: Check): boolean => kind === 'stage' && state === 'pass';
+  const kept = checks.filter(isKept);
+  const [first] = kept;
+  if (first === undefined || kept.length === 1) return [...checks];
+  const sentence = `${kept.length} of them, listed below`;
+  const folded = { ...first, title: 'Stages within their budgets', sentence };
+  return checks.flatMap((check) => (isKept(check) ? (check === first ? [folded] : []) : [check]));
 }
 
 function checkLines({ state, title, sentence }: Check, style: TableStyle): string[] {
