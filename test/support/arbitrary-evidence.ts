@@ -7,7 +7,7 @@ import type { Evidence } from '../../toolchain/budget/evidence.ts';
 import { HOSTILE_NAMES, renaming, SAMPLE_NAMES, sampleEvidence } from './sample-evidence.ts';
 
 const isName = (text: string): boolean =>
-  /^\S/.test(text) && text.length <= 512 && !/[\u0000-\u001f\u007f-\u009f]/.test(text);
+  /^[^ ]/.test(text) && text.length <= 512 && !/[\u0000-\u001f\u007f-\u009f]/.test(text);
 
 /** One line of any characters, with those that formats give a meaning to more often. */
 export const arbitraryName: fc.Arbitrary<string> = fc

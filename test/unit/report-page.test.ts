@@ -231,7 +231,7 @@ test('hostile names are text: the page has the same elements with them as withou
   const plain = new Set(shapeOf(reportPage(sampleEvidence({ sample: 'systemd' }))).split(' '));
   for (const hostile of HOSTILE_NAMES) {
     let given = 0;
-    const rename = (): string => `${hostile.slice(0, 500)} ${++given}`;
+    const rename = (): string => `${hostile.slice(0, 500)} ${++given}`.trimStart();
     const page = reportPage(sampleEvidence({ sample: 'systemd', rename }));
     const names = new Set(shapeOf(page).split(' '));
     assert.equal(

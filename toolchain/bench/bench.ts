@@ -1,5 +1,6 @@
 /** Runs the chosen cases one after the other; a case that fails is a result, and the next one still runs. */
 import { bootCase } from './case-boot.ts';
+import { reportCase } from './case-report.ts';
 import { machineCase, readCase, verifyCase } from './cases-read.ts';
 import { dumpCase, growthCase, startCase, storeCase, treeCase } from './cases-build.ts';
 import type { BenchCase, BenchContext } from './context.ts';
@@ -16,6 +17,7 @@ export const CASES: readonly BenchCase[] = [
   verifyCase,
   treeCase,
   growthCase,
+  reportCase,
   bootCase,
 ];
 

@@ -12,6 +12,9 @@ export const LIMITS = {
   treeMs: 4000,
   /** Board time from reset to the first output of the last early container. */
   bootMs: 2000,
+  /** A report on `REFERENCE_RECORDS`. */
+  reportMs: 3000,
+  reportPeakBytes: 300e6,
   peakBytes: 256e6,
   /** Cost of a further entry in the largest dumps, over the same in the smaller ones. A square law would give 3.25. */
   growth: 1.5,
@@ -29,6 +32,7 @@ export const MKCOMPOSEFS = {
 /** The inputs that limits and figures belong to. */
 export const REFERENCE_DUMP = { entries: 64_246 } as const;
 export const REFERENCE_TREE = { entries: 141_264, bytes: 6.1e9 } as const;
+export const REFERENCE_RECORDS = { boots: 10_000 } as const;
 export const REFERENCE_STORE = { files: 4_856, bytes: 143e6 } as const;
 
 /**

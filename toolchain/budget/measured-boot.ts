@@ -88,7 +88,7 @@ const measuredBoot = z.strictObject({
   stages: z
     .array(
       z
-        .strictObject({ ...span, name: text.regex(/^\S/, 'expected a stage') })
+        .strictObject({ ...span, name: text.regex(/^[^ ]/, 'expected a stage') })
         .refine(isForward, FORWARD),
     )
     .max(STAGES_MAX),

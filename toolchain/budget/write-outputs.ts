@@ -5,7 +5,7 @@
  * signature aside.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { refuseExisting, writeFileAtomically } from '../files/atomic-file.ts';
+import { AtomicFile, refuseExisting } from '../files/atomic-file.ts';
 import { openEvidenceSigner } from '../sign/dev-keys.ts';
 import { checkEvidenceSigner, signEvidence } from '../sign/sign-evidence.ts';
 import type { Signer } from '../sign/signer.ts';
@@ -81,18 +81,30 @@ function refusePath(path: string): never {
   );
 }
 
-/** Makes and writes the outputs; returns their paths. Nothing is written before everything was made. */
+/** Makes and writes the outputs; returns their paths. None has its name before all are made. */
 export function writeOutputs(
   evidence: Evidence,
   { files, signing, force }: PreparedOutputs,
 ): string[] {
-  const made = files.map(({ name, path }) => ({ path, bytes: bytesOf(MAKERS[name](evidence)) }));
-  if (signing !== undefined) {
-    const { path, signer } = signing;
-    made.push({ path, bytes: signEvidence(bytesOf(evidenceText(evidence)), signer) });
+  const open: AtomicFile[] = [];
+  // Written beside their names as they are made, so that only one of them is in memory, and named when all are there.
+  const put = (path: string, bytes: Uint8Array): void => {
+    const file = new AtomicFile(path, { force });
+    open.push(file);
+    file.write(bytes);
+  };
+  try {
+    for (const { name, path } of files) put(path, bytesOf(MAKERS[name](evidence)));
+    if (signing !== undefined) {
+      const { path, signer } = signing;
+      put(path, signEvidence(bytesOf(evidenceText(evidence)), signer));
+    }
+    for (const file of open) file.commit();
+    return open.map(({ path }) => path);
+  } finally {
+    // Removes what has no name yet.
+    for (const file of open) file[Symbol.dispose]();
   }
-  for (const { path, bytes } of made) writeFileAtomically(path, bytes, { force });
-  return made.map(({ path }) => path);
 }
 
 function bytesOf(made: string | Uint8Array): Uint8Array {

@@ -36,8 +36,13 @@ export const SAMPLE_COLUMNS = [
 
 /** Every boot of every group, then units and events of the boots in the middle. */
 export function samplesCsv(evidence: Evidence): string {
-  const rows = evidence.groups.flatMap((group) =>
-    armsOf(group).flatMap(([arm, set]) => {
+  return csvText(SAMPLE_COLUMNS, sampleRows(evidence));
+}
+
+/** A row at a time: ten thousand boots have two hundred thousand. */
+function* sampleRows(evidence: Evidence): Generator<readonly Cell[]> {
+  for (const group of evidence.groups) {
+    for (const [arm, set] of armsOf(group)) {
       const common: Cell[] = [
         evidence.board.id,
         group.id,
@@ -48,15 +53,12 @@ export function samplesCsv(evidence: Evidence): string {
           .map(([name, value]) => `${name}=${value}`)
           .join(' '),
       ];
-      const boots = bootCells(set);
-      return [
-        ...figureRows(set, group, evidence, boots),
-        ...flagRows(set, boots),
-        ...typicalRows(set, boots),
-      ].map((row) => [...common, ...row]);
-    }),
-  );
-  return csvText(SAMPLE_COLUMNS, rows);
+      const boots = bootCells(set).map((boot) => [...common, ...boot]);
+      yield* figureRows(set, group, evidence, boots);
+      yield* flagRows(set, boots, common);
+      yield* typicalRows(set, boots, common);
+    }
+  }
 }
 
 /**
@@ -93,9 +95,10 @@ export function otavaCsv(builds: readonly EvidenceBuild[]): string {
 }
 
 /** Rows of cells as CSV. */
-export function csvText(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const lines = [columns, ...rows].map((row) => row.map(cellText).join(','));
-  return `${lines.join('\r\n')}\r\n`;
+export function csvText(columns: readonly string[], rows: Iterable<readonly Cell[]>): string {
+  let text = `${columns.map(cellText).join(',')}\r\n`;
+  for (const row of rows) text += `${row.map(cellText).join(',')}\r\n`;
+  return text;
 }
 
 function cellText(cell: Cell): string {
@@ -127,43 +130,56 @@ function bootCells(set: SampleSet): Cell[][] {
   });
 }
 
-function figureRows(
+function* figureRows(
   set: SampleSet,
   group: EvidenceGroup,
   { budget }: Evidence,
   boots: readonly Cell[][],
-): Cell[][] {
-  return boots.flatMap((boot, i) => [
-    [...boot, 'total', 'total', '', ms(set.totalsNs[i]), ms(group.limitNs), ''],
-    ...set.stages.map((column): Cell[] => {
-      const kind = isStretch(column, budget) ? 'stretch' : 'stage';
-      return [...boot, kind, column.name, '', ms(column.durationsNs[i]), ms(column.budgetNs), ''];
-    }),
-  ]);
+): Generator<Cell[]> {
+  const limit = ms(group.limitNs);
+  const columns = set.stages.map((column) => ({
+    kind: isStretch(column, budget) ? 'stretch' : 'stage',
+    name: column.name,
+    durationsNs: column.durationsNs,
+    budget: ms(column.budgetNs),
+  }));
+  for (const [i, boot] of boots.entries()) {
+    yield [...boot, 'total', 'total', '', ms(set.totalsNs[i]), limit, ''];
+    for (const { kind, name, durationsNs, budget: given } of columns) {
+      yield [...boot, kind, name, '', ms(durationsNs[i]), given, ''];
+    }
+  }
 }
 
-function flagRows({ flags }: SampleSet, boots: readonly Cell[][]): Cell[][] {
-  return flags.map(({ boot, flag }) => {
+function* flagRows(
+  { flags }: SampleSet,
+  boots: readonly Cell[][],
+  common: readonly Cell[],
+): Generator<Cell[]> {
+  for (const { boot, flag } of flags) {
     const kind = flag.isUnusable ? 'unusable' : 'flag';
-    return [...bootOf(boots, boot), kind, flag.code, '', '', '', flag.message];
-  });
+    yield [...bootOf(boots, boot, common), kind, flag.code, '', '', '', flag.message];
+  }
 }
 
-function typicalRows({ typical }: SampleSet, boots: readonly Cell[][]): Cell[][] {
-  if (typical === null) return [];
+function* typicalRows(
+  { typical }: SampleSet,
+  boots: readonly Cell[][],
+  common: readonly Cell[],
+): Generator<Cell[]> {
+  if (typical === null) return;
   const { units, events }: MeasuredBoot = typical.record;
-  const boot = bootOf(boots, typical.boot);
-  return [
-    ...units.map(({ name, track, startNs, endNs }) => {
-      const duration = ms(endNs === null ? null : endNs - startNs);
-      return [...boot, 'unit', name, ms(startNs), duration, '', track];
-    }),
-    ...events.map(({ name, atNs }) => [...boot, 'event', name, ms(atNs), '', '', '']),
-  ];
+  const boot = bootOf(boots, typical.boot, common);
+  for (const { name, track, startNs, endNs } of units) {
+    const duration = ms(endNs === null ? null : endNs - startNs);
+    yield [...boot, 'unit', name, ms(startNs), duration, '', track];
+  }
+  for (const { name, atNs } of events) yield [...boot, 'event', name, ms(atNs), '', '', ''];
 }
 
-function bootOf(boots: readonly Cell[][], boot: number): Cell[] {
-  return boots[boot] ?? [count(boot), '', '', '', ''];
+/** The cells of a boot, or what is known of one that is not in the set. */
+function bootOf(boots: readonly Cell[][], boot: number, common: readonly Cell[]): Cell[] {
+  return boots[boot] ?? [...common, count(boot), '', '', '', ''];
 }
 
 function ms(ns: number | null | undefined): Cell {
