@@ -11,6 +11,7 @@
 import { Attendance } from './attendance.ts';
 import type { ContainerPipe } from './containers.ts';
 import { RUN_OUTPUT } from './device-paths.ts';
+import { readDiskCounters } from './disk-counters.ts';
 import type { Engine } from './engine.ts';
 import type { BootRecord } from './format/boot-record.ts';
 import { ascii, toByteString } from './format/bytes.ts';
@@ -25,6 +26,8 @@ export interface AttendantSettings {
   readonly output: DevicePolicy['containerOutput'];
   /** Name of the virtio-serial port that gets the record. */
   readonly report?: string | undefined;
+  /** The disk whose counters go into the record with each first output. */
+  readonly disk?: string | undefined;
 }
 
 const STREAM_STEP = 16 * 1024;
@@ -46,7 +49,7 @@ export function attend(
   settings: AttendantSettings,
 ): number {
   const { sys } = engine;
-  const { output, report } = settings;
+  const { output, report, disk } = settings;
   const attendance = new Attendance(
     pipes.map(({ name }) => name),
     output,
@@ -77,8 +80,9 @@ export function attend(
       sys.close(fd);
       if (sink !== undefined) sys.close(sink);
     }
-    if (attendance.firstOutputs().size !== stamps) stampRecord(sys, attendance.firstOutputs());
-    stamps = attendance.firstOutputs().size;
+    const firstOutputs = attendance.firstOutputs();
+    if (firstOutputs.size !== stamps) stampRecord(sys, firstOutputs, disk);
+    stamps = firstOutputs.size;
   }
   if (report === undefined) return 0;
   const latest = attempt(() => readRecord(sys)) ?? record;
@@ -86,8 +90,13 @@ export function attend(
   return sys.endMachine('power-off');
 }
 
-/** Puts the times of first outputs into the record where it has none. */
-function stampRecord(sys: DeviceSys, stamps: ReadonlyMap<string, number>): void {
+/** Puts the times of first outputs into the record where it has none, and what was read by now. */
+function stampRecord(
+  sys: DeviceSys,
+  stamps: ReadonlyMap<string, number>,
+  disk: string | undefined,
+): void {
+  const io = readDiskCounters(sys, disk);
   attempt(() => {
     const record = readRecord(sys);
     if (record === undefined) return;
@@ -98,7 +107,7 @@ function stampRecord(sys: DeviceSys, stamps: ReadonlyMap<string, number>): void 
         firstOutputNs: container.firstOutputNs ?? stamps.get(container.name) ?? null,
       };
     });
-    writeRecord(sys, { ...record, containers });
+    writeRecord(sys, { ...record, containers, ...(io && { io }) });
   });
 }
 

@@ -6,6 +6,7 @@
 import type { attend } from './attendant.ts';
 import type { CommandLine } from './command-line.ts';
 import type { startEarlyContainers } from './containers.ts';
+import { readDiskCounters } from './disk-counters.ts';
 import type { Engine } from './engine.ts';
 import { noteOf } from './failure.ts';
 import {
@@ -115,6 +116,7 @@ export function save(run: BootRun, state: SlotState): boolean {
 /** The record as of now. */
 export function recordOf(run: BootRun, outcome: BootRecord['outcome']): BootRecord {
   const { engine, timer, sealed, accepted } = run;
+  const io = readDiskCounters(engine.sys, timer.disk);
   return {
     kind: 'coldseal-boot-record',
     schema: BOOT_RECORD_SCHEMA,
@@ -134,6 +136,7 @@ export function recordOf(run: BootRun, outcome: BootRecord['outcome']): BootReco
     notes: timer.failed()
       ? [...run.notes, { code: 'HOST_CLOCK', message: 'Cannot read the clock: some times repeat' }]
       : run.notes,
+    ...(io && { io }),
   };
 }
 

@@ -119,6 +119,7 @@ function readPolicy(run: BootRun): NonNullable<BootRun['sealed']> {
   const text = toByteString(readSmallFile(sys, '/proc/cmdline', COMMAND_LINE_MAX));
   const { commandLine, problem } = parseCommandLine(text, policy);
   run.commandLine = commandLine;
+  run.timer.disk = commandLine.io;
   if (problem !== undefined) throw problem;
   checkIdentity(sys, policy.identity);
   return run.sealed;
@@ -267,7 +268,7 @@ function handOver(run: BootRun, pipes: readonly ContainerPipe[]): number {
   log(run, 'notice', `booted slot ${slot}, release ${version}, at ${ms} ms`);
   const { report } = run.commandLine;
   if (pipes.length > 0 || report !== undefined) {
-    const settings = { output: policy.containerOutput, report };
+    const settings = { output: policy.containerOutput, report, disk: run.commandLine.io };
     if (forkAttendant(run))
       return attendInCopy(run, () => run.parts.attend(engine, record, pipes, settings));
   }

@@ -2,7 +2,8 @@
  * The `coldseal.*` keys of the kernel's command line. They only tighten: which slot first, and how to stop.
  *
  * The bootloader checks the command line together with the kernel, so a key that is not understood is a mistake or an
- * attempt, and is refused. `coldseal.report` names a port for the boot record and exists on development boards only.
+ * attempt, and is refused. `coldseal.report` names a port for the boot record, `coldseal.io` a disk whose requests
+ * are counted; both exist on development boards only.
  */
 import { ColdsealError } from './format/errors.ts';
 import type { Slot } from './slots.ts';
@@ -14,6 +15,8 @@ export interface CommandLine {
   readonly onFailure?: 'halt' | 'power-off';
   /** The virtio-serial port that gets the boot record. */
   readonly report?: string;
+  /** The disk to count, such as `vda`. */
+  readonly io?: string;
 }
 
 /** Words, in which blanks may stand between quotes (Documentation/admin-guide/kernel-parameters.rst). */
@@ -28,7 +31,7 @@ export function parseCommandLine(
   const allowed: Readonly<Record<string, RegExp>> = {
     slot: board.slotCount === 2 ? /^[ab]$/ : /^a$/,
     'on-failure': /^(?:halt|power-off)$/,
-    ...(board.isProduction ? {} : { report: /^[\w.-]{1,64}$/ }),
+    ...(board.isProduction ? {} : { report: /^[\w.-]{1,64}$/, io: /^\w{1,32}$/ }),
   };
   const values = new Map<string, string>();
   let problem: ColdsealError | undefined;
@@ -48,11 +51,14 @@ export function parseCommandLine(
       );
     }
   }
-  const [slot, onFailure, report] = ['slot', 'on-failure', 'report'].map((key) => values.get(key));
+  const [slot, onFailure, report, io] = ['slot', 'on-failure', 'report', 'io'].map((key) =>
+    values.get(key),
+  );
   const commandLine = {
     ...(slot === undefined ? {} : { slot: slot as Slot }),
     ...(onFailure === undefined ? {} : { onFailure: onFailure as 'halt' | 'power-off' }),
     ...(report === undefined ? {} : { report }),
+    ...(io === undefined ? {} : { io }),
   };
   return { commandLine, problem };
 }

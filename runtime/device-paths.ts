@@ -26,6 +26,9 @@ export const SEALED_TRUST = `${SEALED}/trust.cbor`;
 export const sealedModule = (name: string): string => `${SEALED}/modules/${name}.ko`;
 export const NEW_ROOT = '/sysroot';
 
+/** What the kernel says about disks and their partitions, a directory each. */
+export const BLOCK_DEVICES = '/sys/class/block';
+
 /** In the booted system, all on a tmpfs at /run. */
 export const RUN = '/run/coldseal';
 export const RUN_RECORD = `${RUN}/boot.json`;

@@ -4,7 +4,7 @@
  * The socket for announcements is open before the first look, so nothing can appear unseen in between; after that
  * the kernel wakes us, and nothing is polled. Partitions of a disk appear together: the others get a moment only.
  */
-import { PARTITION } from './device-paths.ts';
+import { BLOCK_DEVICES, PARTITION } from './device-paths.ts';
 import { toByteString } from './format/bytes.ts';
 import { ColdsealError } from './format/errors.ts';
 import { readSmallFile } from './read-file.ts';
@@ -14,7 +14,6 @@ import type { DeviceSys } from './sys.ts';
 /** Name to device file. */
 export type Partitions = ReadonlyMap<string, string>;
 
-const BLOCK_DEVICES = '/sys/class/block';
 const UEVENT_MAX = 4096;
 /** For a state partition that comes after its store. */
 const OTHERS_MS = 200;

@@ -1,13 +1,17 @@
 /**
  * The stages of a boot and their times, on one clock; and the time before the kernel, where the processor can tell.
  *
- * A clock that fails does not stop a boot: the last reading stands in for it, and `failed` says so.
+ * A clock that fails does not stop a boot: the last reading stands in for it, and `failed` says so. Where a disk is
+ * named, its counters are noted beside the times; that takes time itself, and the times are then good for nothing.
  */
-import type { BootRecord, BootStage } from './format/boot-record.ts';
-import type { ClockReading, SysClock } from './sys.ts';
+import { readDiskCounters } from './disk-counters.ts';
+import type { BootRecord, BootStage, DiskCounters } from './format/boot-record.ts';
+import type { ClockReading, SysClock, SysFiles } from './sys.ts';
 
 export interface StageTimer {
   readonly stages: readonly BootStage[];
+  /** The disk to count, once the command line has named one. */
+  disk: string | undefined;
   /** Begins a stage; the result ends it. A stage that is never ended has `endNs` null. */
   begin(name: string): () => void;
   /** One stage around an action; not ended when the action throws. */
@@ -18,8 +22,10 @@ export interface StageTimer {
   failed(): boolean;
 }
 
-export function createStageTimer(sys: SysClock): StageTimer {
-  const stages: { name: string; startNs: number; endNs: number | null }[] = [];
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+export function createStageTimer(sys: SysClock & SysFiles): StageTimer {
+  const stages: Writable<BootStage>[] = [];
   let isFailed = false;
   let last: ClockReading = { bootNs: 0 };
   const read = (): ClockReading => {
@@ -34,12 +40,17 @@ export function createStageTimer(sys: SysClock): StageTimer {
   const begin = (name: string): (() => void) => {
     const stage: (typeof stages)[number] = { name, startNs: read().bootNs, endNs: null };
     stages.push(stage);
+    const startIo = count();
+    if (startIo !== undefined) stage.startIo = startIo;
     return () => {
       stage.endNs = read().bootNs;
+      const endIo = count();
+      if (endIo !== undefined) stage.endIo = endIo;
     };
   };
-  return {
+  const timer: StageTimer = {
     stages,
+    disk: undefined,
     begin,
     run: (name, action) => {
       const end = begin(name);
@@ -54,6 +65,8 @@ export function createStageTimer(sys: SysClock): StageTimer {
     },
     failed: () => isFailed,
   };
+  const count = (): DiskCounters | undefined => readDiskCounters(sys, timer.disk);
+  return timer;
 }
 
 /** Shorter spans say too little about the counter's frequency. */

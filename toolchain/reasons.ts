@@ -86,6 +86,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   HOST_BOARD_OUTPUT: 'a virtual board wrote more to its console or report port than any boot does',
   HOST_BOARD_SILENT: 'a virtual board ended without handing over a boot record',
   HOST_BOARD_TIMEOUT: 'a virtual board did not power off within its time',
+  HOST_IO_COUNT: 'a virtual board and QEMU do not agree about what was read, or nobody counted',
+  HOST_IO_TRACE: "QEMU's trace of a disk is none, or has what cannot be counted",
   HOST_DEVICE_UNKNOWN: 'sysfs does not know the block device',
   HOST_FILE_CHANGED: 'a source file changed while it was being read; nothing of it was stored',
   HOST_FLASH_COMPARE: 'a medium gave back other bytes than were written to it',

@@ -9,12 +9,23 @@ import type { SlotName } from './slot-state.ts';
 
 export const BOOT_RECORD_SCHEMA = 1;
 
+/** What the kernel has counted of a disk since it found it: requests as the disk saw them, and their bytes. */
+export interface DiskCounters {
+  readonly readRequests: number;
+  readonly readBytes: number;
+  readonly writeRequests: number;
+  readonly writeBytes: number;
+}
+
 /** A step of the boot. `name` is a word of `STAGES`, for one of several followed by a blank and which one. */
 export interface BootStage {
   readonly name: string;
   readonly startNs: number;
   /** Null: it did not end. */
   readonly endNs: number | null;
+  /** The disk's counters then; absent where nobody counts, and before the kernel has found the disk. */
+  readonly startIo?: DiskCounters;
+  readonly endIo?: DiskCounters;
 }
 
 /** The runtime's stages, in order; docs/boot-time.md says what belongs to each. */
@@ -98,9 +109,6 @@ export interface BootRecord {
   readonly images: readonly BootedImage[];
   readonly containers: readonly StartedContainer[];
   readonly notes: readonly BootNote[];
-  /** What was read from the store's disk until the record was made; absent where nobody counted. */
-  readonly io?: {
-    readonly readBytes: number;
-    readonly readRequests: number;
-  };
+  /** The disk's counters when the record was made, or when the last first output came. Absent: nobody counted. */
+  readonly io?: DiskCounters;
 }

@@ -31,6 +31,8 @@ export interface FakeBoard {
   commandLine: string;
   compatible: string;
   smbios?: { vendor: string; product: string };
+  /** What /sys/class/block/vda/stat has now. */
+  diskStat?: () => string;
   /** Paths below the root of the system image that exist, as directories or programs. */
   systemPaths: readonly string[];
   modulesLoaded: Set<string>;

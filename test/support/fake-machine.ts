@@ -165,6 +165,10 @@ export class FakeMachine {
     }
     if (path === '/sys/class/dmi/id/sys_vendor') return smbios && text(`${smbios.vendor}\n`);
     if (path === '/sys/class/dmi/id/product_name') return smbios && text(`${smbios.product}\n`);
+    if (path === '/sys/class/block/vda/stat' && this.present().length > 0) {
+      const stat = this.board.diskStat?.();
+      return stat === undefined ? undefined : text(stat);
+    }
     const device = /^\/sys\/class\/block\/(\w+)\/uevent$/.exec(path)?.[1];
     const partition = this.present().find((each) => each.device === device);
     return partition && text(`${ueventOf(partition).slice(1).join('\n')}\n`);

@@ -192,6 +192,21 @@ test('containers that another process added to the record stay in it', () => {
   assert.is(firstOutputs(record)[0], 1050);
 });
 
+test('where a disk is counted, its counters go into the record with each first output', () => {
+  const stat = '/sys/class/block/vda/stat';
+  const scripts = { a: { engineMs: 1, output: [[50, 'x']], endMs: 60 } } as const;
+  const put = (device: FakeContainers): void => void device.files.set(stat, '7 0 8 0 1 0 2 0 0\n');
+  const io = { readRequests: 7, readBytes: 4096, writeRequests: 1, writeBytes: 1024 };
+  assert.equal(run(scripts, { disk: 'vda' }, put).record.io, io);
+  assert.is(run(scripts, {}, put).record.io, undefined);
+  assert.is(run(scripts, { disk: 'vda' }).record.io, undefined, 'no such disk');
+  const { file } = run(scripts, { disk: 'vda', report }, (device) => {
+    put(device);
+    device.ports = PORTS;
+  });
+  assert.equal((JSON.parse(file('/dev/vport0p2')!) as BootRecord).io, io);
+});
+
 test('a world that fails is told and does not end it', () => {
   const scripts = { a: { engineMs: 1, output: [[50, 'x']], endMs: 60 } } as const;
   for (const call of ['openWrite', 'write', 'writeFile', 'makeDirectory']) {

@@ -77,7 +77,7 @@ const RECORD: BootRecord = {
     },
   ],
   notes: [],
-  io: { readBytes: 20_000_000, readRequests: 80 },
+  io: { readRequests: 80, readBytes: 20_000_000, writeRequests: 1, writeBytes: 512 },
 };
 
 const BUDGET = { total_ms: 2000, stages: { setup: 15, verify: 15 } };

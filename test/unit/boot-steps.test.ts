@@ -3,7 +3,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseCommandLine } from '../../runtime/command-line.ts';
 import { noteOf, planFailure } from '../../runtime/failure.ts';
+import { readDiskCounters } from '../../runtime/disk-counters.ts';
 import { findPartitions, listPartitions, requireStore } from '../../runtime/find-store.ts';
+import type { DiskCounters } from '../../runtime/format/boot-record.ts';
 import type { FailureAction } from '../../runtime/format/device-policy.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { readSmallFile } from '../../runtime/read-file.ts';
@@ -12,10 +14,44 @@ import { SysError } from '../../runtime/sys-error.ts';
 import type { ClockReading } from '../../runtime/sys.ts';
 import { makeBoard } from '../support/board-lab.ts';
 import type { FakeBoard } from '../support/fake-board.ts';
+import { FakeSys } from '../support/fake-sys.ts';
 import { FakeDevice } from '../support/fake-device.ts';
 import { expectCode } from '../support/expect-code.ts';
 
 const test = suite('boot steps');
+
+// --- the disk's counters ---
+
+/** Documentation/block/stat.rst: I/Os, merges, sectors and ticks of reads and of writes, and nine numbers more. */
+const STATS: readonly [name: string, text: string | undefined, DiskCounters | undefined][] = [
+  [
+    'as Linux 6.12 prints it',
+    '     157       20    12580       80       4        0       16        9        0       70       89        0        0        0        0        2        6\n',
+    { readRequests: 157, readBytes: 12580 * 512, writeRequests: 4, writeBytes: 8192 },
+  ],
+  [
+    'as Linux 2.6 printed it',
+    '1 2 3 4 5 6 7 8 9 10 11\n',
+    { readRequests: 1, readBytes: 1536, writeRequests: 5, writeBytes: 3584 },
+  ],
+  ['none yet', '0 0 0 0 0 0 0 0 0 0 0', zeros()],
+  ['no disk', undefined, undefined],
+  ['an empty file', '', undefined],
+  ['longer than any', ' '.repeat(600), undefined],
+];
+
+function zeros(): DiskCounters {
+  return { readRequests: 0, readBytes: 0, writeRequests: 0, writeBytes: 0 };
+}
+
+for (const [name, text, expected] of STATS) {
+  test(`the disk's counters: ${name}`, () => {
+    const path = '/sys/class/block/vda/stat';
+    const sys = new FakeSys({ files: text === undefined ? {} : { [path]: Buffer.from(text) } });
+    assert.equal(readDiskCounters(sys, 'vda'), expected);
+    assert.is(readDiskCounters(sys, undefined), undefined);
+  });
+}
 
 // --- the time before the kernel ---
 
@@ -64,13 +100,11 @@ for (const [name, first, last, expected] of CLOCKS) {
 
 test('a stage that throws has no end, and a clock that fails is told', () => {
   let reads = 0;
-  const timer = createStageTimer({
-    clock: () => {
-      if (++reads === 4) throw new SysError('clock_gettime', 'EINVAL');
-      return { bootNs: reads * 10 };
-    },
-    sleep: () => undefined,
-  });
+  const clock = (): ClockReading => {
+    if (++reads === 4) throw new SysError('clock_gettime', 'EINVAL');
+    return { bootNs: reads * 10 };
+  };
+  const timer = createStageTimer(Object.assign(device([]), { clock }));
   const fail = (): never => {
     throw new TypeError('x');
   };
@@ -96,6 +130,7 @@ const LINES: readonly [text: string, expected: object, refused: boolean][] = [
   ['quiet coldseal.on-failure=halt coldseal.slot=a', { slot: 'a', onFailure: 'halt' }, false],
   ['coldseal.on-failure=power-off', { onFailure: 'power-off' }, false],
   ['coldseal.report=org.coldseal.record', { report: 'org.coldseal.record' }, false],
+  ['coldseal.io=mmcblk0', { io: 'mmcblk0' }, false],
   ['"coldseal.slot=b"', { slot: 'b' }, false],
   ['dyndbg="file a.c coldseal.slot=b"', {}, false],
   ['coldseal.slot=c', {}, true],
@@ -108,6 +143,9 @@ const LINES: readonly [text: string, expected: object, refused: boolean][] = [
   ['coldseal.verity=off', {}, true],
   ['coldseal.toString=1', {}, true],
   ['coldseal.report=../../vda', {}, true],
+  ['coldseal.io=../vda', {}, true],
+  ['coldseal.io=', {}, true],
+  ['coldseal.io', {}, true],
   ['coldseal.', {}, true],
   // What is understood beside a mistake still counts: a report is how a test hears of the mistake.
   ['coldseal.x=1 coldseal.report=r', { report: 'r' }, true],
@@ -127,6 +165,7 @@ test('what the board does not have cannot be asked for', () => {
   assert.ok(refused('coldseal.slot=b', { slotCount: 1 }));
   assert.not.ok(refused('coldseal.slot=a', { slotCount: 1 }));
   assert.ok(refused('coldseal.report=r', { isProduction: true }));
+  assert.ok(refused('coldseal.io=vda', { isProduction: true }));
 });
 
 // --- partitions ---

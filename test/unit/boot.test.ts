@@ -466,6 +466,54 @@ test('a report sends the record of a failed boot too', () => {
   assert.is(reports[0], 'restart record');
 });
 
+test('a disk is counted where the command line names one, and nowhere else', () => {
+  let reads = 0;
+  const diskStat = (): string => `${++reads} 0 8 0 1 0 8 0 0 0 0`;
+  const without = powerOn({ ...makeBoard(), diskStat });
+  assert.is(reads, 0);
+  assert.not.ok(JSON.stringify(without.record).includes('Io"'));
+  assert.is(without.record!.io, undefined);
+
+  const { end, record, notes, device } = powerOn({
+    ...makeBoard(),
+    diskStat,
+    commandLine: 'coldseal.io=vda',
+  });
+  assert.equal([end, notes, device.openHandles], ['exec', [], []]);
+  const stages = record!.stages;
+  const [setup, policy] = stages;
+  assert.equal([setup!.startIo, setup!.endIo, policy!.startIo], [undefined, undefined, undefined]);
+  const counters = [
+    policy!.endIo,
+    ...stages.slice(2).flatMap((each) => [each.startIo, each.endIo]),
+  ];
+  assert.equal(
+    [...counters, record!.io].map((each) => each?.readRequests),
+    Array.from({ length: counters.length + 1 }, (_, i) => i + 1),
+  );
+  assert.equal(record!.io, {
+    readRequests: reads,
+    readBytes: 4096,
+    writeRequests: 1,
+    writeBytes: 4096,
+  });
+  // Times aside, it is the same boot.
+  assert.equal(
+    stages.map(({ name }) => name),
+    without.record!.stages.map(({ name }) => name),
+  );
+});
+
+test('a disk that is not there, or cannot be read, does not stop a boot that counts', () => {
+  for (const commandLine of ['coldseal.io=sdz', 'coldseal.io=vda']) {
+    const board = makeBoard();
+    board.diskStat = () => 'no numbers';
+    board.commandLine = commandLine;
+    const { end, record, notes } = powerOn(board);
+    assert.equal([end, notes, record!.io], ['exec', [], undefined], commandLine);
+  }
+});
+
 test('a production board takes no report and no shell', () => {
   const board = makeBoard();
   const policy: Partial<DevicePolicy> = { isProduction: true, onFailure: [{ action: 'halt' }] };

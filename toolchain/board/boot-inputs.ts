@@ -262,3 +262,8 @@ function sha256(bytes: Uint8Array): string {
 export function readReport(path: string): Uint8Array {
   return existsSync(path) ? readFileSync(path) : new Uint8Array();
 }
+
+/** The trace of a run's disk; empty when QEMU wrote none. */
+export function readTrace(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'latin1') : '';
+}

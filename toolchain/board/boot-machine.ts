@@ -47,7 +47,9 @@ export interface BootResult {
 export const CONSOLE_BYTES_MAX = 16 * 1024 * 1024;
 /** A boot record has at most a quarter of this. */
 export const REPORT_BYTES_MAX = 1024 * 1024;
-const REPORT_WATCH_MS = 200;
+/** A request has two lines of at most 100 bytes; a gigabyte in requests of 4 KiB has 50 MB of them. */
+export const TRACE_BYTES_MAX = 64 * 1024 * 1024;
+const FILE_WATCH_MS = 200;
 const STDIN = 0;
 /** What Linux says last when it halts; it keeps the processor then, and nothing would end QEMU. */
 const HALTED = 'reboot: System halted';
@@ -101,12 +103,18 @@ interface MachineRun {
   readonly ending: Ending;
 }
 
+const EXCESS = {
+  console: CONSOLE_BYTES_MAX,
+  report: REPORT_BYTES_MAX,
+  trace: TRACE_BYTES_MAX,
+} as const;
+
 /** Why QEMU was killed, if it was. */
 interface Ending {
   cut?: boolean;
   halted?: boolean;
   /** What was too much. */
-  excess?: string;
+  excess?: keyof typeof EXCESS;
 }
 
 async function runMachine(
@@ -131,13 +139,12 @@ async function runMachine(
       timers.push(setTimeout(() => end({ cut: true }), cut.afterMs));
     };
     if (powerCut !== undefined && powerCut.fromText === undefined) arm(powerCut);
-    const { report } = machine;
-    if (report !== undefined) {
-      const check = (): void => {
-        if (sizeOf(report.path) > REPORT_BYTES_MAX) end({ excess: 'report' });
-      };
-      timers.push(setInterval(check, REPORT_WATCH_MS));
-    }
+    const { report, diskTrace } = machine;
+    const check = (): void => {
+      if (sizeOf(report?.path) > REPORT_BYTES_MAX) end({ excess: 'report' });
+      if (sizeOf(diskTrace) > TRACE_BYTES_MAX) end({ excess: 'trace' });
+    };
+    timers.push(setInterval(check, FILE_WATCH_MS));
     return (chunk) => {
       const text = chunk.toString('latin1').replaceAll('\r', '');
       onConsole?.(text);
@@ -170,10 +177,9 @@ function judge(limits: BootLimits, run: MachineRun): BootResult {
   const console = result.stdout.toString('latin1').replaceAll('\r', '');
   const { excess, cut, halted } = ending;
   if (excess !== undefined) {
-    const most = excess === 'report' ? REPORT_BYTES_MAX : CONSOLE_BYTES_MAX;
     throw new ColdsealError(
       'HOST_BOARD_OUTPUT',
-      `Cannot boot the virtual board: it wrote more than ${most} bytes to its ${excess}`,
+      `Cannot boot the virtual board: it wrote more than ${EXCESS[excess]} bytes to its ${excess}`,
       { hint: consoleEnd(console) },
     );
   }
@@ -201,6 +207,6 @@ export function consoleEnd(console: string): string {
   return `the console ends with: ${lastLines(console, 10) ?? 'nothing'}`;
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+function sizeOf(path: string | undefined): number {
+  return path === undefined ? 0 : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
 }

@@ -28,10 +28,18 @@ const code = z.string().regex(/^[A-Z][A-Z0-9_]{2,63}$/, 'expected a reason code'
 const list = <T extends z.ZodType>(of: T): z.ZodArray<T> => z.array(of).max(ENTRIES_MAX);
 
 const note = z.strictObject({ code, message: lines });
+const io = z.strictObject({
+  readRequests: count,
+  readBytes: count,
+  writeRequests: count,
+  writeBytes: count,
+});
 const stage = z.strictObject({
   name: text.regex(new RegExp(`^(?:${STAGES.join('|')})(?: |$)`), 'expected a stage'),
   startNs: ns,
   endNs: ns.nullable(),
+  startIo: io.optional(),
+  endIo: io.optional(),
 });
 
 const record = z.strictObject({
@@ -83,7 +91,7 @@ const record = z.strictObject({
     }),
   ),
   notes: list(note),
-  io: z.strictObject({ readBytes: count, readRequests: count }).optional(),
+  io: io.optional(),
 });
 
 /** Reads what came through the port. Throws FORMAT_BOOT_REPORT; undefined when nothing came. */
@@ -105,6 +113,7 @@ export function checkBootReport(value: unknown): BootRecord {
     throw refusal(`${problem!.path.join('.') || 'the record'} ${problem!.message}`);
   }
   checkTimes(parsed.data);
+  checkCounters(parsed.data);
   return parsed.data as BootRecord;
 }
 
@@ -131,6 +140,25 @@ function checkTimes({ stages, containers }: z.output<typeof record>): void {
     const isBefore = [startedNs, firstOutputNs].some((at) => at !== null && at < startNs);
     if (isBefore) throw refusal(`the container ${name} runs before its start`);
   }
+}
+
+/** A disk's counters only grow, and once a disk is counted it stays. */
+function checkCounters({ stages, io: last }: z.output<typeof record>): void {
+  let previous: z.output<typeof io> | undefined;
+  const check = (name: string, counters: z.output<typeof io> | undefined): void => {
+    const keys = Object.keys(previous ?? {}) as (keyof z.output<typeof io>)[];
+    const isLess = keys.some((key) => counters === undefined || counters[key] < previous![key]);
+    if (isLess) throw refusal(`the disk's counters go back at ${name}`);
+    previous = counters;
+  };
+  for (const { name, endNs, startIo, endIo } of stages) {
+    check(name, startIo);
+    // A stage that did not end was counted at its start only.
+    if (endNs !== null) check(name, endIo);
+    else if (endIo !== undefined)
+      throw refusal(`the stage ${name} did not end, but was counted then`);
+  }
+  if (stages.length > 0) check('the end', last);
 }
 
 function refusal(

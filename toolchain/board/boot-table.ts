@@ -76,20 +76,24 @@ function stageLines(times: BootTimes, style: TableStyle): string[] {
       budgetNs === null ? '' : ms(budgetNs),
     ];
   });
-  const widths = header.map((head, i) => {
-    return Math.max(head.length, ...cells.map((row) => row[i]!.length));
-  });
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, i) => (i < LEFT_COLUMNS ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ');
+  const [head, ...lines] = aligned([header, ...cells]);
   return [
-    line(header),
+    head!,
     ...times.rows.map((row, i) => {
-      const text = `${line(cells[i]!)}  ${stretch(row, scaleNs)}`.trimEnd();
+      const text = `${lines[i]}  ${stretch(row, scaleNs)}`.trimEnd();
       return row.isOver ? style.red(text) : text;
     }),
   ];
+}
+
+/** Cells as lines of one table, names at the left and numbers at the right. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i < LEFT_COLUMNS ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  '),
+  );
 }
 
 /** Where a stage lies between power-on and the budget. */
@@ -120,21 +124,47 @@ function containerLines({ containers }: BootTimes): string[] {
   });
 }
 
+/** What was counted, in a boot of its own, and what it would take: apart from the times, which it is no part of. */
 function storageLines({ storage }: VirtualBoot): string[] {
   const { io, modelled } = storage;
-  const read =
-    io === undefined
-      ? []
-      : [`read from the disk: ${io.readBytes} bytes in ${io.readRequests} requests`];
   return [
-    ...read,
-    ...modelled.map(({ kind, mbPerS, evidence, loadMs, readMs }) => {
+    ...countLines(storage),
+    ...modelled.map(({ kind, mbPerS, evidence, latencyUs, latencyEvidence, loadMs, readMs }) => {
+      const latency =
+        latencyUs === null
+          ? 'its latency is not known'
+          : `${latencyUs} us for each read, ${latencyEvidence}`;
       const reads = io === undefined ? '' : ` and ${readMs.toFixed(1)} ms for these reads`;
       const load = `${loadMs.toFixed(1)} ms for kernel and initramfs`;
-      return `modelled, not measured: ${kind} at ${mbPerS} MB/s (${evidence}) adds ${load}${reads}`;
+      return (
+        `modelled, not measured: ${kind} at ${mbPerS} MB/s (${evidence}; ${latency}) ` +
+        `adds ${load}${reads}`
+      );
     }),
   ];
 }
+
+/** Stages that read or wrote something, with a column of modelled time for each storage with a rate. */
+function countLines({ io, stages = [], outside, modelled }: VirtualBoot['storage']): string[] {
+  if (io === undefined) return [];
+  const header = ['requests of the disk', 'reads', 'KiB', 'writes', 'KiB'];
+  const rows = stages.flatMap((row, i) => {
+    const { name, reads, readBytes, writes, writeBytes } = row;
+    if (reads + writes === 0) return [];
+    const times = modelled.map((storage) => storage.stages[i]!.modelledMs.toFixed(1));
+    return [[name, `${reads}`, kib(readBytes), `${writes}`, kib(writeBytes), ...times]];
+  });
+  const columns = [...header, ...modelled.map(({ kind }) => `${kind}, modelled ms`)];
+  const after = outside?.afterwards.reads ?? 0;
+  return [
+    '',
+    ...aligned([columns, ...rows]),
+    `read from the disk: ${io.readBytes} bytes in ${io.readRequests} requests, ` +
+      `counted in a boot of its own; QEMU's trace agrees at every stage, ${after} more came later`,
+  ];
+}
+
+const kib = (bytes: number): string => (bytes / 1024).toFixed(1);
 
 function failureLines({ containers }: BootRecord): string[] {
   return containers.flatMap(({ name, reason }) =>

@@ -1,6 +1,6 @@
 /**
  * What a boot record says about time: a row for each stretch from power-on to the last early container, against the
- * board's budget; whether several runs agree; and what the board's storage would add. Pure.
+ * board's budget, and whether several runs agree. Pure.
  *
  * All times are on the board's clock. Its zero is power-on where the processor's counter told how long that was before
  * the kernel, and the kernel's start otherwise. docs/boot-time.md says what belongs to each row.
@@ -170,40 +170,6 @@ function durations({ rows, containers, totalNs }: BootTimes): Map<string, number
     add(`first output of ${name}`, startNs, firstOutputNs);
   }
   return found.set('total', totalNs);
-}
-
-/** What one storage of the board would take for the reads of this boot. Modelled, never measured. */
-export interface ModelledStorage {
-  readonly kind: string;
-  readonly mbPerS: number;
-  /** Where the figure is from, as the board file says. */
-  readonly evidence: string;
-  /** Kernel and initramfs, which the bootloader reads. */
-  readonly loadMs: number;
-  /** What was read while the clock ran. */
-  readonly readMs: number;
-}
-
-/** The modelled time of every storage that the board file has a figure for. */
-export function modelStorage(
-  storage: Board['storage'],
-  io: BootRecord['io'],
-  bootBytes: number,
-): ModelledStorage[] {
-  return storage.flatMap(({ kind, measured_mb_s: measured, ceiling_mb_s: ceiling }) => {
-    const figure = measured ?? ceiling;
-    if (figure === undefined) return [];
-    const ms = (bytes: number): number => bytes / 1000 / figure.value;
-    return [
-      {
-        kind,
-        mbPerS: figure.value,
-        evidence: measured === undefined ? `ceiling, ${figure.evidence}` : figure.evidence,
-        loadMs: ms(bootBytes),
-        readMs: ms(io?.readBytes ?? 0),
-      },
-    ];
-  });
 }
 
 /** Early containers that could not be started. */

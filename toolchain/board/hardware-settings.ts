@@ -16,6 +16,10 @@ export const storage = z.strictObject({
   kind: z.string().min(1).describe('device, such as emmc, ospi-nor or virtio-blk'),
   ceiling_mb_s: fact(z.number().positive(), 'what the bus allows, MB/s').optional(),
   measured_mb_s: fact(z.number().positive(), 'sequential read, MB/s').optional(),
+  read_latency_us: fact(
+    z.number().positive(),
+    'how long one small read takes before its bytes come, microseconds; absent: not modelled',
+  ).optional(),
 });
 
 export const bootStage = z.strictObject({

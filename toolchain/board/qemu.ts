@@ -37,6 +37,8 @@ export interface VirtualMachine {
   readonly commandLine?: string;
   /** A port for one report: what the guest writes to it goes to the file. */
   readonly report?: { readonly port: string; readonly path: string };
+  /** A file that gets a line for every request of a disk, in the order in which QEMU deals with them. */
+  readonly diskTrace?: string;
   /** What the clock shows at the start, `YYYY-MM-DD`. */
   readonly date?: string;
   /** The console is this process's terminal, and the clock this machine's: for people, not for measuring. */
@@ -130,6 +132,7 @@ export function qemuArguments(
     ['-append', commandLine],
     ...disks.flatMap((disk, index) => diskOptions(disk, `disk${index}`, backend)),
     ...reportOptions(machine.report),
+    ...traceOptions(machine.diskTrace),
   ];
   return options.flat();
 }
@@ -159,6 +162,20 @@ function reportOptions(report: VirtualMachine['report']): string[][] {
     ['-chardev', `file,id=report,path=${escaped(report.path)}`],
     ['-device', `virtserialport,bus=ports.0,chardev=report,name=${escaped(report.port)}`],
   ];
+}
+
+/** What io-trace.ts reads: requests as the guest makes them and as they are done, and when a driver takes the disk. */
+export const DISK_TRACE_EVENTS = [
+  'virtio_blk_handle_read',
+  'virtio_blk_handle_write',
+  'virtio_blk_req_complete',
+  'virtio_set_status',
+] as const;
+
+/** The log is the trace's file: nothing else is logged. */
+function traceOptions(path: string | undefined): string[][] {
+  if (path === undefined) return [];
+  return [['-D', path], ...DISK_TRACE_EVENTS.map((event) => ['-trace', `enable=${event}`])];
 }
 
 /** A comma inside a value is written twice. */

@@ -15,17 +15,20 @@ import {
   type InputDigests,
   readBootInputs,
   readReport,
+  readTrace,
 } from './boot-inputs.ts';
-import { bootInteractively, bootMachine, consoleEnd, emulatorVersion } from './boot-machine.ts';
-import { parseBootReport } from './boot-report.ts';
 import {
-  type Agreement,
-  agreementOf,
-  bootTimes,
-  type BootTimes,
-  type ModelledStorage,
-  modelStorage,
-} from './boot-times.ts';
+  bootInteractively,
+  bootMachine,
+  type BootResult,
+  consoleEnd,
+  emulatorVersion,
+} from './boot-machine.ts';
+import { parseBootReport } from './boot-report.ts';
+import { type Agreement, agreementOf, bootTimes, type BootTimes } from './boot-times.ts';
+import { countIo, type IoCounts, type StageIo } from './io-counts.ts';
+import { parseDiskTrace } from './io-trace.ts';
+import { type ModelledStorage, modelStorage } from './storage-model.ts';
 import { unpackKernel } from '../disk/unpack-kernel.ts';
 import {
   consoleOf,
@@ -58,6 +61,17 @@ export interface Emulator {
   readonly idle: 'poll' | 'sleep';
 }
 
+/** What was read and written, of a boot of its own that was not timed; absent where none was made. */
+export interface BootStorage {
+  /** Until the last first output. */
+  readonly io?: NonNullable<BootRecord['io']>;
+  readonly stages?: readonly StageIo[];
+  readonly outside?: IoCounts['outside'];
+  readonly modelled: readonly ModelledStorage[];
+  /** Kernel, initramfs and devicetree, which a bootloader reads. */
+  readonly bootBytes: number;
+}
+
 /** One boot: a line of boot-records.jsonl, its console aside. */
 export interface VirtualBoot {
   readonly kind: 'coldseal-virtual-boot';
@@ -71,10 +85,7 @@ export interface VirtualBoot {
   readonly inputs: InputDigests;
   readonly wallMs: number;
   readonly times: BootTimes;
-  readonly storage: {
-    readonly io: BootRecord['io'];
-    readonly modelled: readonly ModelledStorage[];
-  };
+  readonly storage: BootStorage;
   readonly record: BootRecord;
   /** What the guest printed. */
   readonly console: string;
@@ -93,20 +104,30 @@ export interface BootReleaseOptions extends BootInputOptions {
   readonly timeoutMs?: number | undefined;
   /** Default: poll, which repeats best. A boot that is to wait for seconds is over much sooner with sleep. */
   readonly idle?: Emulator['idle'] | undefined;
+  /** One boot more, of which only the requests of the disk are taken. Default: false. */
+  readonly countIo?: boolean | undefined;
+  /** Called before that boot. */
+  readonly onCount?: (() => void) | undefined;
 }
 
-/** Boots a release as often as asked. Throws HOST_BOARD_SILENT, FORMAT_BOOT_REPORT and what booting throws. */
+/**
+ * Boots a release as often as asked. Throws HOST_BOARD_SILENT, FORMAT_BOOT_REPORT, what booting throws, and where
+ * requests are counted HOST_IO_TRACE and HOST_IO_COUNT.
+ */
 export async function bootRelease(
   dir: string,
   options: BootReleaseOptions,
 ): Promise<readonly VirtualBoot[]> {
-  using inputs = readBootInputs(dir, options);
-  const kernel = await kernelOf(inputs, options.signal);
-  const boots: VirtualBoot[] = [];
+  using read = readBootInputs(dir, options);
+  const inputs = { ...read, kernel: await kernelOf(read, options.signal) };
+  const timed: VirtualBoot[] = [];
   for (let run = 1; run <= (options.runs ?? 1); run++) {
     options.onRun?.(run);
-    boots.push(await bootOnce({ ...inputs, kernel }, run, options));
+    timed.push(await bootOnce(inputs, run, options));
   }
+  const counted = options.countIo === true ? await countRequests(inputs, options) : {};
+  const storage = storageOf(inputs, counted);
+  const boots = timed.map((boot) => ({ ...boot, storage }));
   const agreement = agreementOf(boots.map(({ times }) => times));
   if (agreement === undefined) return boots;
   const evidence: EvidenceClass = agreement.isWithin ? 'virtual' : 'virtual-wallclock';
@@ -132,31 +153,76 @@ async function kernelOf(inputs: BootInputs, signal: AbortSignal | undefined): Pr
   return path;
 }
 
-async function bootOnce(
+interface Reported {
+  readonly machine: VirtualMachine;
+  readonly commandLine: string;
+  readonly result: BootResult;
+  readonly record: BootRecord;
+}
+
+/** One boot from a fresh copy of the disk, to its report. */
+async function bootToReport(
   inputs: BootInputs,
-  run: number,
+  name: string,
   options: BootReleaseOptions,
-): Promise<VirtualBoot> {
+  count?: { readonly word: string; readonly diskTrace: string },
+): Promise<Reported> {
   const { idle = 'poll' } = options;
   const commandLine = [
     withConsole(inputs),
     ...(idle === 'poll' ? [idlePolling(inputs.board.arch)] : []),
     `coldseal.report=${REPORT_PORT}`,
+    ...(count === undefined ? [] : [count.word]),
   ].join(' ');
-  const reportPath = join(inputs.workDir, `report-${run}`);
-  using disk = inputs.copyDisk(`disk-${run}.img`);
+  const reportPath = join(inputs.workDir, `report-${name}`);
+  using disk = inputs.copyDisk(`disk-${name}.img`);
   const machine: VirtualMachine = {
     ...machineOf(inputs, disk.path, commandLine),
     report: { port: REPORT_PORT, path: reportPath },
+    ...(count && { diskTrace: count.diskTrace }),
   };
-  const { console, ms, backend } = await bootMachine(machine, {
+  const result = await bootMachine(machine, {
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     signal: options.signal,
     onConsole: options.onConsole,
   });
   const record = parseBootReport(readReport(reportPath));
-  if (record === undefined) throw silent(inputs.board.id, console);
-  const { board, release, digests, bootBytes } = inputs;
+  if (record === undefined) throw silent(inputs.board.id, result.console);
+  return { machine, commandLine, result, record };
+}
+
+/** Counts in a boot of its own: noting the counters takes time, and writing the trace takes more. */
+async function countRequests(
+  inputs: BootInputs,
+  options: BootReleaseOptions,
+): Promise<Pick<BootStorage, 'io' | 'stages' | 'outside'>> {
+  options.onCount?.();
+  const diskTrace = join(inputs.workDir, 'disk-trace');
+  // Virtual boards have one disk.
+  const { record } = await bootToReport(inputs, 'count', options, {
+    word: 'coldseal.io=vda',
+    diskTrace,
+  });
+  const { stages, outside } = countIo(record, parseDiskTrace(readTrace(diskTrace)));
+  return { io: record.io!, stages, outside };
+}
+
+function storageOf(
+  { board, bootBytes }: BootInputs,
+  counted: Pick<BootStorage, 'io' | 'stages' | 'outside'>,
+): BootStorage {
+  const { io, stages } = counted;
+  return { ...counted, modelled: modelStorage(board.storage, bootBytes, io, stages), bootBytes };
+}
+
+async function bootOnce(
+  inputs: BootInputs,
+  run: number,
+  options: BootReleaseOptions,
+): Promise<VirtualBoot> {
+  const { machine, commandLine, result, record } = await bootToReport(inputs, `${run}`, options);
+  const { console, ms, backend } = result;
+  const { board, release, digests } = inputs;
   const { architecture } = machine;
   return {
     kind: 'coldseal-virtual-boot',
@@ -173,12 +239,12 @@ async function bootOnce(
       storage: backend,
       commandLine,
       isKernelUnpacked: inputs.virtual.unpack_kernel,
-      idle,
+      idle: options.idle ?? 'poll',
     },
     inputs: digests,
     wallMs: Math.round(ms),
     times: bootTimes(record, board.budget),
-    storage: { io: record.io, modelled: modelStorage(board.storage, record.io, bootBytes) },
+    storage: storageOf(inputs, {}),
     record,
     console,
   };

@@ -18,6 +18,9 @@ With --runs the boot is repeated, and the record says whether the runs agree wit
 line of boot-records.jsonl, and the consoles. Figures of a virtual board compare releases; whether a real board keeps
 its budget is measured on that board (docs/boot-time.md).
 
+With --io one boot more counts what each stage reads from the disk and writes to it; QEMU's trace of the same boot must
+agree with the board's own counters. What the storages of the board file would take for it is printed apart, as modelled.
+
 --shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system
 image offers there, or what on_failure of a development board gives. --timeout counts only where stdin is no terminal.`,
   args: [{ name: 'dir', help: 'release directory with a disk.img' }],
@@ -33,6 +36,7 @@ image offers there, or what on_failure of a development board gives. --timeout c
       flag: '--board <id>',
       help: 'board, or path of a board file, instead of the recorded',
     },
+    io: { flag: '--io', help: 'boot once more, untimed, and count the requests of the disk' },
     console: { flag: '--console', help: 'show the console while the board boots' },
     shell: { flag: '--shell', help: 'boot to a console on this terminal instead of measuring' },
     timeout: {
@@ -53,7 +57,7 @@ image offers there, or what on_failure of a development board gives. --timeout c
   exitCodes: {
     3: 'the board refused to boot the release; the reason code says why',
     5: 'the boot was over its budget',
-    6: 'QEMU is missing, or the board never reported',
+    6: 'QEMU is missing, the board never reported, or its requests could not be counted',
   },
   async run({ args: [dir], options, output }) {
     const { bootRelease, bootShell } = await import('../board/virtual.ts');
@@ -69,14 +73,17 @@ image offers there, or what on_failure of a development board gives. --timeout c
     }
     const { bootTable, agreementText } = await import('../board/boot-table.ts');
     const { keptBoot, writeJournal } = await import('../board/boot-journal.ts');
-    const progress = startProgress(output, options.console ? 0 : options.runs);
+    const total = options.runs + (options.io ? 1 : 0);
+    const progress = startProgress(output, options.console ? 0 : total);
     const boots = await bootRelease(dir, {
       ...common,
       runs: options.runs,
+      countIo: options.io,
       onRun: (run) => progress.show(run - 1),
+      onCount: () => progress.show(options.runs),
       onConsole: options.console ? (text) => output.errorText(text) : undefined,
     })
-      .then((all) => (progress.show(all.length), all))
+      .then((all) => (progress.show(total), all))
       .finally(() => progress.end());
     const written = options.out === undefined ? [] : writeJournal(options.out, boots);
     for (const line of bootTable(boots.at(-1)!, output.style)) output.line(line);
@@ -94,11 +101,17 @@ image offers there, or what on_failure of a development board gives. --timeout c
 });
 
 function refuseWithShell(
-  { runs, out, console }: { runs: number; out: string | undefined; console: boolean },
+  {
+    runs,
+    out,
+    console,
+    io,
+  }: { runs: number; out: string | undefined; console: boolean; io: boolean },
   output: Output,
 ): void {
   const option = [
     runs > 1 ? '--runs' : undefined,
+    io ? '--io' : undefined,
     out === undefined ? undefined : '--out',
     console ? '--console' : undefined,
     output.json ? '--json' : undefined,
