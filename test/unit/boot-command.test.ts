@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { runMain } from '../../toolchain/cli/main-run.ts';
 import type { OutputStream } from '../../toolchain/cli/output.ts';
+import type { VirtualBoot } from '../../toolchain/board/virtual.ts';
 import { boot } from '../../toolchain/commands/boot.ts';
 import { BOOT_FILE, buildDisk } from '../../toolchain/disk/disk.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
@@ -102,7 +103,10 @@ function fakeQemu(report: string | undefined, script = ''): void {
   if (report !== undefined) writeFileSync(join(dir.path, 'to-report'), report);
   const program = `#!/bin/sh
 case "$1" in --version) echo 'QEMU emulator version 7.2.22'; exit;; esac
+previous=
 for each in "$@"; do
+  [ "$previous" != -D ] || trace=$each
+  previous=$each
   case "$each" in
     file,id=report,path=*) report=\${each#*path=} ;;
     if=none,*) disk=\${each#*,file=}; printf changed > "\${disk%%,*}" ;;
@@ -112,6 +116,10 @@ echo "$@" >> ${join(dir.path, 'arguments')}
 case "$*" in *mon:stdio*) ;; *) printf 'booting\\r\\napp: hello\\r\\n' ;; esac
 ${script}
 [ ! -f ${join(dir.path, 'to-report')} ] || cp ${join(dir.path, 'to-report')} "$report"
+if [ -n "$trace" ]; then
+  cp ${join(dir.path, 'counted')} "$report"
+  cp ${join(dir.path, 'to-trace')} "$trace"
+fi
 `;
   writeFileSync(join(dir.path, 'bin/qemu-system-x86_64'), program, { mode: 0o755 });
 }
@@ -223,6 +231,66 @@ test('--json and --out say the same, with digests and the emulator', async () =>
   assert.is(readFileSync(join(out, 'console-1.log'), 'utf8'), 'booting\napp: hello\n');
 });
 
+/** What the board reports and QEMU traces in the boot that counts. */
+function fakeCounts(record: BootRecord, trace: readonly string[]): void {
+  writeFileSync(join(dir.path, 'counted'), line(record));
+  writeFileSync(join(dir.path, 'to-trace'), `${trace.join('\n')}\n`);
+}
+
+const TRACE = [
+  'virtio_set_status vdev 0x1 val 15',
+  'virtio_blk_handle_read vdev 0x1 req 0x2 sector 0 nsectors 8',
+  'virtio_blk_req_complete vdev 0x1 req 0x2 status 0',
+];
+const COUNTED: BootRecord = {
+  ...RECORD,
+  // As late as nothing in the other run.
+  stages: [{ name: 'setup', startNs: 9e9, endNs: 9e9 + 1 }],
+  io: { readRequests: 1, readBytes: 4096, writeRequests: 0, writeBytes: 0 },
+};
+
+test('--io boots once more, for the requests only', async () => {
+  fakeQemu(line(RECORD));
+  fakeCounts(COUNTED, TRACE);
+  const { code, stdout, stderr } = await run(release(), '--runs', '2', '--io');
+  assert.is(code, 0, stderr);
+  assert.match(stdout, /^total 810\.0 of 2000\.0 ms/m);
+  assert.match(stdout, /^after the last stage +1 +4\.0 +0 +0\.0$/m);
+  assert.match(
+    stdout,
+    /^read from the disk: 4096 bytes in 1 requests, counted in a boot of its own/m,
+  );
+  const given = readFileSync(join(dir.path, 'arguments'), 'utf8').trimEnd().split('\n');
+  assert.equal(
+    given.map((text) => / coldseal\.io=vda .*-D \S+\/disk-trace -trace/.test(text)),
+    [false, false, true],
+  );
+  const { stdout: json } = await run(release(), '--io', '--json');
+  const { boots } = (JSON.parse(json) as { result: { boots: VirtualBoot[] } }).result;
+  assert.is(boots.length, 1);
+  assert.equal(boots[0]!.record, RECORD);
+  assert.equal(boots[0]!.storage.io, COUNTED.io);
+  assert.equal(boots[0]!.storage.outside, {
+    firmware: { reads: 0, readBytes: 0, writes: 0, writeBytes: 0 },
+    afterwards: { reads: 0, readBytes: 0, writes: 0, writeBytes: 0 },
+  });
+  assert.equal(readdirSync(join(cache, 'coldseal')), []);
+});
+
+test('--io that cannot count says so, and shows no half of a result', async () => {
+  const { io: _, ...silent } = COUNTED;
+  for (const [record, trace, reason] of [
+    [silent, TRACE, 'HOST_IO_COUNT'],
+    [{ ...COUNTED, io: { ...COUNTED.io!, readBytes: 512 } }, TRACE, 'HOST_IO_COUNT'],
+    [COUNTED, [], 'HOST_IO_TRACE'],
+  ] as [BootRecord, string[], string][]) {
+    fakeQemu(line(RECORD));
+    fakeCounts(record, trace);
+    const { code, stdout, stderr } = await run(release(), '--io');
+    assert.equal([code, stderr.includes(reason), stdout], [6, true, ''], stderr);
+  }
+});
+
 test('runs that differ are evidence of another class', async () => {
   fakeQemu(
     line(RECORD),
@@ -305,6 +373,7 @@ test('what cannot be booted is refused before QEMU runs', async () => {
     ['FORMAT_GPT', 'no disk image', () => writeFileSync(join(release(), 'disk.img'), 'x')],
     ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--runs', '2']],
     ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--json']],
+    ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--io']],
     ['USAGE_BAD_VALUE', '--runs', () => undefined, ['--runs', '0']],
   ];
   for (const [code, name, prepare, args = []] of cases) {

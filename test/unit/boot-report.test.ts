@@ -8,12 +8,7 @@ import { parseCommandLineFile } from '../../toolchain/board/boot-inputs.ts';
 import { JOURNAL_FILE, writeJournal } from '../../toolchain/board/boot-journal.ts';
 import { parseBootReport } from '../../toolchain/board/boot-report.ts';
 import { agreementText, bootTable } from '../../toolchain/board/boot-table.ts';
-import {
-  agreementOf,
-  bootTimes,
-  type BootTimes,
-  modelStorage,
-} from '../../toolchain/board/boot-times.ts';
+import { agreementOf, bootTimes, type BootTimes } from '../../toolchain/board/boot-times.ts';
 import { likelyCause, type VirtualBoot } from '../../toolchain/board/virtual.ts';
 import { codeOf, expectCode } from '../support/expect-code.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -80,6 +75,8 @@ const RECORD: BootRecord = {
   io: { readRequests: 80, readBytes: 20_000_000, writeRequests: 1, writeBytes: 512 },
 };
 
+const IO = RECORD.io!;
+const NONE = { readRequests: 0, readBytes: 0, writeRequests: 0, writeBytes: 0 };
 const BUDGET = { total_ms: 2000, stages: { setup: 15, verify: 15 } };
 const bytesOf = (value: unknown): Uint8Array => Buffer.from(`${JSON.stringify(value)}\n`);
 const changed = (change: object): Uint8Array => bytesOf({ ...RECORD, ...change });
@@ -88,6 +85,16 @@ test('a record comes through whole, also without the optional count of reads', (
   assert.equal(parseBootReport(bytesOf(RECORD)), RECORD);
   const { io: _, ...without } = RECORD;
   assert.equal(parseBootReport(bytesOf(without)), without);
+  const [setup, verify] = RECORD.stages;
+  const counted = {
+    ...RECORD,
+    stages: [
+      { ...setup!, endIo: NONE },
+      { ...verify!, startIo: NONE, endIo: NONE },
+      { ...verify!, endNs: null, startIo: IO },
+    ],
+  };
+  assert.equal(parseBootReport(bytesOf(counted)), counted);
   assert.is(parseBootReport(new Uint8Array()), undefined);
 });
 
@@ -121,7 +128,14 @@ test('garbage, and every hostile field, is refused', () => {
     ['a reason that is no code', changed({ notes: [{ code: 'oh no', message: '' }] })],
     ['a started container', changed({ containers: [{ ...container, startedNs: 1 }] })],
     ['an early output', changed({ containers: [{ ...container, firstOutputNs: 1 }] })],
-    ['reads', changed({ io: { readBytes: -1, readRequests: 0 } })],
+    ['reads', changed({ io: { ...RECORD.io, readBytes: -1 } })],
+    ['a count that is not whole', changed({ io: { ...RECORD.io, readRequests: null } })],
+    ['half a count', changed({ io: { readBytes: 1, readRequests: 0 } })],
+    ['counters that go back', changed({ stages: [{ ...stage, startIo: IO, endIo: NONE }] })],
+    ['counters that go back at the end', changed({ stages: [{ ...stage, endIo: IO }], io: NONE })],
+    ['counters that go away', changed({ stages: [{ ...stage, startIo: NONE }] })],
+    ['no counters at the end', changed({ stages: [{ ...stage, endIo: NONE }], io: undefined })],
+    ['an end that was not', changed({ stages: [{ ...stage, endNs: null, endIo: NONE }] })],
     ['a missing field', changed({ clock: undefined })],
     ['a clock', changed({ clock: { ...RECORD.clock, name: 'CLOCK_REALTIME' } })],
   ];
@@ -234,30 +248,6 @@ test('runs agree when nothing in them differs by more than 0.5 % of the total', 
   }
 });
 
-test('storage is modelled from the figures of the board file, measured before ceiling', () => {
-  const fact = (value: number, evidence: 'measured' | 'vendor') => ({
-    value,
-    source: 's',
-    evidence,
-  });
-  const storage = [
-    { kind: 'virtio-blk' },
-    { kind: 'emmc', ceiling_mb_s: fact(400, 'vendor'), measured_mb_s: fact(200, 'measured') },
-    { kind: 'ospi', ceiling_mb_s: fact(330, 'vendor') },
-  ];
-  assert.equal(modelStorage(storage, RECORD.io, 40_000_000), [
-    { kind: 'emmc', mbPerS: 200, evidence: 'measured', loadMs: 200, readMs: 100 },
-    {
-      kind: 'ospi',
-      mbPerS: 330,
-      evidence: 'ceiling, vendor',
-      loadMs: 40_000 / 330,
-      readMs: 20_000 / 330,
-    },
-  ]);
-  assert.is(modelStorage(storage, undefined, 1)[0]!.readMs, 0);
-});
-
 function bootOf(record: BootRecord, console = ''): VirtualBoot {
   return {
     kind: 'coldseal-virtual-boot',
@@ -282,8 +272,39 @@ function bootOf(record: BootRecord, console = ''): VirtualBoot {
     wallMs: 2000,
     times: bootTimes(record, BUDGET),
     storage: {
-      io: record.io,
-      modelled: [{ kind: 'emmc', mbPerS: 200, evidence: 'measured', loadMs: 200, readMs: 100 }],
+      io: RECORD.io!,
+      stages: [
+        { name: 'setup', reads: 0, readBytes: 0, writes: 0, writeBytes: 0 },
+        { name: 'verify a', reads: 20, readBytes: 4_000_000, writes: 1, writeBytes: 512 },
+        {
+          name: 'after the last stage',
+          reads: 60,
+          readBytes: 16_000_000,
+          writes: 0,
+          writeBytes: 0,
+        },
+      ],
+      outside: {
+        firmware: { reads: 1, readBytes: 512, writes: 0, writeBytes: 0 },
+        afterwards: { reads: 5, readBytes: 4096, writes: 0, writeBytes: 0 },
+      },
+      modelled: [
+        {
+          kind: 'emmc',
+          mbPerS: 200,
+          evidence: 'measured',
+          latencyUs: 150,
+          latencyEvidence: 'vendor',
+          loadMs: 200,
+          readMs: 112,
+          stages: [
+            { name: 'setup', modelledMs: 0 },
+            { name: 'verify a', modelledMs: 23 },
+            { name: 'after the last stage', modelledMs: 89 },
+          ],
+        },
+      ],
+      bootBytes: 40_000_000,
     },
     record,
     console,
@@ -310,9 +331,14 @@ test('the table shows stages, share, budget, total, containers, storage and outp
     `total 950.0 of 2000.0 ms [${'#'.repeat(19)}${'.'.repeat(21)}] 47.5%, 1050.0 left; ` +
       'until the first output of app',
     'container app: asked for at 841.0 ms, started at 910.0 ms, first output at 950.0 ms',
-    'read from the disk: 20000000 bytes in 80 requests',
-    'modelled, not measured: emmc at 200 MB/s (measured) adds ' +
-      '200.0 ms for kernel and initramfs and 100.0 ms for these reads',
+    '',
+    'requests of the disk  reads      KiB  writes  KiB  emmc, modelled ms',
+    'verify a                 20   3906.3       1  0.5               23.0',
+    'after the last stage     60  15625.0       0  0.0               89.0',
+    'read from the disk: 20000000 bytes in 80 requests, counted in a boot of its own; ' +
+      "QEMU's trace agrees at every stage, 5 more came later",
+    'modelled, not measured: emmc at 200 MB/s (measured; 150 us for each read, vendor) adds ' +
+      '200.0 ms for kernel and initramfs and 112.0 ms for these reads',
     '| app: hello',
     '| app:  [2Jworld',
   ]);
@@ -330,9 +356,16 @@ test('the table shows what went wrong', () => {
     containers: [{ ...RECORD.containers[0]!, startedNs: null, firstOutputNs: null, reason }],
     notes: [{ code: 'HOST_CLOCK', message: 'late' }],
   };
-  const { io: _, ...record } = refused;
   const many = 'app: again\n'.repeat(25);
-  const text = bootTable(bootOf(record, many), STYLE).join('\n');
+  const boot = bootOf(refused, many);
+  const modelled = boot.storage.modelled.map((each) => ({
+    ...each,
+    latencyUs: null,
+    latencyEvidence: null,
+    stages: [],
+  }));
+  const storage = { modelled, bootBytes: 40_000_000 };
+  const text = bootTable({ ...boot, storage }, STYLE).join('\n');
   for (const expected of [
     '<b>no release on qemu-aarch64',
     ': halt</b>',
@@ -342,6 +375,7 @@ test('the table shows what went wrong', () => {
     'started at never, first output at never',
     '<y>note: HOST_CLOCK: late</y>',
     '<r>container app failed: VERIFY_SIGNATURE: two lines</r>',
+    'emmc at 200 MB/s (measured; its latency is not known) adds 200.0 ms for kernel and initramfs\n',
     '| app: and 5 lines more',
   ]) {
     assert.ok(typeof expected === 'string' ? text.includes(expected) : expected.test(text), text);

@@ -8,6 +8,7 @@ import {
   bootMachine,
   emulatorVersion,
   REPORT_BYTES_MAX,
+  TRACE_BYTES_MAX,
 } from '../../toolchain/board/boot-machine.ts';
 import {
   hardwareOf,
@@ -68,10 +69,16 @@ test('QEMU emulates by instruction count, on one processor, without KVM, network
     [{ commandLine: 'console=x, y' }, '-append console=x, y'],
     [{ dtb: 'board.dtb' }, '-dtb board.dtb'],
     [{ isInteractive: true }, '-serial mon:stdio'],
+    [
+      { diskTrace: 'a,b' },
+      '-D a,b -trace enable=virtio_blk_handle_read -trace enable=virtio_blk_handle_write ' +
+        '-trace enable=virtio_blk_req_complete -trace enable=virtio_set_status',
+    ],
   ] as [Partial<VirtualMachine>, string][]) {
     assert.ok(line(given).includes(expected), `${line(given)}: ${expected}`);
   }
   assert.not.match(line({ isInteractive: true }), /icount/);
+  assert.not.match(line(), /trace|-D/);
   assert.equal((['aarch64', 'x86_64'] as const).map(idlePolling), ['nohlt', 'idle=poll']);
   assert.equal(hardwareOf(MACHINE), { machine: 'q35', cpu: 'max', memoryMiB: 1024 });
 });
@@ -124,6 +131,13 @@ test('a guest that floods its report or its console is stopped', async () => {
     'HOST_BOARD_OUTPUT',
   );
   assert.match(flooded.message, /to its report/);
+  const diskTrace = join(dir.path, 'trace');
+  fake(`truncate -s ${TRACE_BYTES_MAX + 1} ${diskTrace}; exec sleep 60`);
+  const traced = await expectCodeAsync(
+    () => bootMachine({ ...MACHINE, diskTrace }, LIMITS),
+    'HOST_BOARD_OUTPUT',
+  );
+  assert.match(traced.message, /to its trace/);
   fake('exec yes');
   const chatty = await expectCodeAsync(() => bootMachine(MACHINE, LIMITS), 'HOST_BOARD_OUTPUT');
   assert.match(chatty.message, /to its console/);

@@ -53,8 +53,9 @@ export function countIo(record: BootRecord, trace: DiskTrace): IoCounts {
     if (startIo !== undefined) between = plus(between, since(name, startIo));
     const step = endIo === undefined ? NOTHING : since(name, endIo);
     // Counting begins at the end of this stage, which reads the initramfs only: the driver is built in.
-    if (name === 'policy' && startIo === undefined) rows.unshift({ name: 'kernel', ...step });
-    else rows.push({ name, ...step });
+    const isOfKernel = name === 'policy' && startIo === undefined && endIo !== undefined;
+    if (isOfKernel) rows.unshift({ name: 'kernel', ...step });
+    rows.push({ name, ...(isOfKernel ? NOTHING : step) });
   }
   rows.push({ name: BETWEEN, ...between }, { name: AFTER, ...since('the end', io) });
   return {
