@@ -255,7 +255,7 @@ test('--io boots once more, for the requests only', async () => {
   const { code, stdout, stderr } = await run(release(), '--runs', '2', '--io');
   assert.is(code, 0, stderr);
   assert.match(stdout, /^total 810\.0 of 2000\.0 ms/m);
-  assert.match(stdout, /^after the last stage +1 +4\.0 +0 +0\.0$/m);
+  assert.match(stdout, /^first-output +1 +4\.0 +0 +0\.0$/m);
   assert.match(
     stdout,
     /^read from the disk: 4096 bytes in 1 requests, counted in a boot of its own/m,

@@ -277,7 +277,7 @@ function bootOf(record: BootRecord, console = ''): VirtualBoot {
         { name: 'setup', reads: 0, readBytes: 0, writes: 0, writeBytes: 0 },
         { name: 'verify a', reads: 20, readBytes: 4_000_000, writes: 1, writeBytes: 512 },
         {
-          name: 'after the last stage',
+          name: 'first-output',
           reads: 60,
           readBytes: 16_000_000,
           writes: 0,
@@ -300,7 +300,7 @@ function bootOf(record: BootRecord, console = ''): VirtualBoot {
           stages: [
             { name: 'setup', modelledMs: 0 },
             { name: 'verify a', modelledMs: 23 },
-            { name: 'after the last stage', modelledMs: 89 },
+            { name: 'first-output', modelledMs: 89 },
           ],
         },
       ],
@@ -334,7 +334,7 @@ test('the table shows stages, share, budget, total, containers, storage and outp
     '',
     'requests of the disk  reads      KiB  writes  KiB  emmc, modelled ms',
     'verify a                 20   3906.3       1  0.5               23.0',
-    'after the last stage     60  15625.0       0  0.0               89.0',
+    'first-output             60  15625.0       0  0.0               89.0',
     'read from the disk: 20000000 bytes in 80 requests, counted in a boot of its own; ' +
       "QEMU's trace agrees at every stage, 5 more came later",
     'modelled, not measured: emmc at 200 MB/s (measured; 150 us for each read, vendor) adds ' +

@@ -19,7 +19,7 @@ export interface IoCount {
   readonly writeBytes: number;
 }
 
-/** `kernel`, a stage of the record, `between the stages` or `after the last stage`. */
+/** `kernel`, a stage of the record, `between the stages`, or `first-output`: from the last stage to that. */
 export interface StageIo extends IoCount {
   readonly name: string;
 }
@@ -33,18 +33,27 @@ export interface IoCounts {
 }
 
 export const BETWEEN = 'between the stages';
-export const AFTER = 'after the last stage';
+export const AFTER = 'first-output';
 
 /** Attributes every request. Throws HOST_IO_COUNT where guest and QEMU do not agree, or where nobody counted. */
 export function countIo(record: BootRecord, trace: DiskTrace): IoCounts {
-  const { io, stages } = record;
-  if (io === undefined) throw refusal('the board did not count', OLD);
-  const judge = createJudge(trace.kernel);
+  const counted = attributeIo(record, createJudge(trace.kernel));
+  if (counted === undefined) throw refusal('the board did not count', OLD);
+  const afterwards = minus(sum(trace.kernel), counted.total);
+  return { ...counted, outside: { firmware: sum(trace.firmware), afterwards } };
+}
+
+/** The rows and total of a record by its own counters, which `read` may judge; undefined where nobody counted. */
+export function attributeIo(
+  { io, stages }: BootRecord,
+  read: (name: string, counters: DiskCounters) => IoCount = asCounted,
+): Omit<IoCounts, 'outside'> | undefined {
+  if (io === undefined) return undefined;
   const rows: StageIo[] = [];
   let between = NOTHING;
   let at = NOTHING;
   const since = (name: string, counters: DiskCounters): IoCount => {
-    const now = judge(name, counters);
+    const now = read(name, counters);
     const step = minus(now, at);
     at = now;
     return step;
@@ -58,17 +67,18 @@ export function countIo(record: BootRecord, trace: DiskTrace): IoCounts {
     rows.push({ name, ...(isOfKernel ? NOTHING : step) });
   }
   rows.push({ name: BETWEEN, ...between }, { name: AFTER, ...since('the end', io) });
-  return {
-    stages: rows,
-    total: at,
-    outside: { firmware: sum(trace.firmware), afterwards: minus(sum(trace.kernel), at) },
-  };
+  return { stages: rows, total: at };
 }
 
-type Judge = (name: string, counters: DiskCounters) => IoCount;
+function asCounted(_: string, counters: DiskCounters): IoCount {
+  const { readRequests, readBytes, writeRequests, writeBytes } = counters;
+  return { reads: readRequests, readBytes, writes: writeRequests, writeBytes };
+}
 
 /** What the disk did by the time the guest had counted so much. */
-function createJudge(requests: readonly DiskRequest[]): Judge {
+function createJudge(
+  requests: readonly DiskRequest[],
+): (name: string, counters: DiskCounters) => IoCount {
   const readBytes = runningSum(requests, 'read');
   const writeBytes = runningSum(requests, 'write');
   return (name, counters) => {

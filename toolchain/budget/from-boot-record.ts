@@ -8,6 +8,7 @@
  * in the board file as a constant from `power-on` to `reset`.
  */
 import type { BootRecord, StartedContainer } from '../../runtime/format/boot-record.ts';
+import { attributeIo, type StageIo } from '../board/io-counts.ts';
 import {
   type BootFlag,
   type EvidenceClass,
@@ -91,10 +92,18 @@ export function fromBootRecord(record: BootRecord, facts: BootFacts): MeasuredBo
       // Without one of the early containers, or without a system, the board never got there.
       ...(isBooted && isHeard && endNs !== null ? [{ name: EVENT.CONTAINERS, atNs: endNs }] : []),
     ],
-    io: null,
+    io: ioOf(attributeIo(record)?.stages),
     flags: flagsOf(record, refused),
     source: facts.source,
   };
+}
+
+/** Reads by stage, without the stages that read nothing. */
+export function ioOf(stages: readonly StageIo[] | undefined): MeasuredBoot['io'] {
+  if (stages === undefined) return null;
+  return stages
+    .filter(({ reads }) => reads > 0)
+    .map(({ name, reads, readBytes }) => ({ stage: name, reads, readBytes }));
 }
 
 /** A row for each stretch from power-on to the last early container, one after the other. */

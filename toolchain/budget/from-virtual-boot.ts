@@ -4,7 +4,8 @@
  * Every boot of a virtual board is a cold one: the emulator starts anew with a fresh copy of the disk.
  */
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
-import { type BootFacts, fromBootRecord } from './from-boot-record.ts';
+import type { StageIo } from '../board/io-counts.ts';
+import { type BootFacts, fromBootRecord, ioOf } from './from-boot-record.ts';
 import type { MeasuredBoot } from './measured-boot.ts';
 
 /** What a line of boot-records.jsonl says beside the runtime's record. */
@@ -13,6 +14,8 @@ export interface VirtualBootFacts {
   readonly board: string;
   readonly release: { readonly id: string; readonly version: string } | null;
   readonly record: BootRecord;
+  /** What a boot of its own counted; absent where none was made. */
+  readonly storage?: { readonly stages?: readonly StageIo[] | undefined } | undefined;
 }
 
 /** Converts a line. The board is the one that QEMU played; a slot of another version keeps the version that booted. */
@@ -31,6 +34,7 @@ export function fromVirtualBoot(boot: VirtualBootFacts, source: BootFacts['sourc
   return {
     ...measured,
     board: boot.board,
+    io: ioOf(boot.storage?.stages),
     release: measured.release ?? (release === null ? null : { ...release, builtAt: null }),
   };
 }

@@ -43,6 +43,15 @@ const NEWLINE = 0x0a;
  */
 const SELF_CLOCK_UNCERTAINTY_NS = 1_000_000;
 
+const count = z.int().min(0);
+const stageIo = z.strictObject({
+  name: z.string().min(1).max(512),
+  reads: count,
+  readBytes: count,
+  writes: count,
+  writeBytes: count,
+});
+
 const virtualBoot = z.looseObject({
   schema: z.literal(1),
   evidence: z.enum(['virtual', 'virtual-wallclock']),
@@ -51,6 +60,7 @@ const virtualBoot = z.looseObject({
     .looseObject({ id: z.string().min(1).max(128), version: z.string().min(1).max(128) })
     .nullable(),
   record: z.unknown(),
+  storage: z.looseObject({ stages: z.array(stageIo).max(256).optional() }).optional(),
 });
 
 /** Calls back with each line and its number, and returns the file's SHA-256. `-` is stdin. Throws FORMAT_*, HOST_*. */
