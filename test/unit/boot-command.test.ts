@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { runMain } from '../../toolchain/cli/main-run.ts';
 import type { OutputStream } from '../../toolchain/cli/output.ts';
+import type { Calibration, Prediction } from '../../toolchain/budget/calibration.ts';
 import type { VirtualBoot } from '../../toolchain/board/virtual.ts';
 import { boot } from '../../toolchain/commands/boot.ts';
 import { BOOT_FILE, buildDisk } from '../../toolchain/disk/disk.ts';
@@ -291,6 +292,70 @@ test('--io that cannot count says so, and shows no half of a result', async () =
   }
 });
 
+/** Terms for the board of these tests, as qa calibrate would write them. */
+const CALIBRATION: Calibration = {
+  kind: 'coldseal-calibration',
+  schema: 1,
+  board: 'bench',
+  evidence: 'board-gpio',
+  virtualBoard: 'qemu-x86_64',
+  emulator: {
+    name: 'qemu-system-x86_64',
+    version: '7.2.22',
+    machine: 'q35',
+    cpu: 'max',
+    icount: 'shift=0,align=off,sleep=off',
+  },
+  kernels: [/^\d+\.\d+/.exec(RECORD.kernel)![0]],
+  span: { from: 'kernel', to: 'containers' },
+  units: { fixed: 'ms', cpu: 'ns', latency: 'us', transfer: 'ns' },
+  total: {
+    terms: { fixed: 100, cpu: 2, latency: 500, transfer: 1000 },
+    residual: { relative: 0.1, ms: 20 },
+    heldOut: [],
+    leftOut: [],
+  },
+  stages: [],
+  range: { virtualNs: [0, 2e9], reads: [0, 10], readBytes: [0, 1e6] },
+  images: [],
+  leftOut: { failed: 0, unmatched: 0 },
+  inputs: [],
+  expires: ['another board'],
+};
+
+test('--calibration predicts a real board, apart and called modelled', async () => {
+  const path = join(dir.path, 'calibration.json');
+  writeFileSync(path, JSON.stringify(CALIBRATION));
+  fakeQemu(line(RECORD));
+  fakeCounts(COUNTED, TRACE);
+  const { code, stdout, stderr } = await run(release(), '--calibration', path);
+  assert.is(code, 0, stderr);
+  // From the kernel 810 ms, one read of 4096 bytes: 100 + 1620 + 0.5 + 4.1.
+  assert.match(
+    stdout,
+    /^predicted for the real board: 1724\.6 ms ± 172\.5 \(modelled\), bench from kernel/m,
+  );
+  assert.match(stdout, /^total 810\.0 of 2000\.0 ms/m);
+  const { stdout: json } = await run(release(), '--calibration', path, '--json');
+  const { prediction } = (JSON.parse(json) as { result: { prediction: Prediction } }).result;
+  assert.equal([Math.round(prediction.ms), prediction.outside], [1725, []]);
+
+  fakeQemu(line(REFUSED));
+  const refused = await run(release(), '--calibration', path);
+  assert.equal([refused.code, /predicted/.test(refused.stdout)], [3, false]);
+  writeFileSync(path, JSON.stringify({ ...CALIBRATION, virtualBoard: 'qemu-aarch64' }));
+  fakeQemu(line(RECORD));
+  const expired = await run(release(), '--calibration', path, '--out', join(dir.path, 'kept'));
+  assert.equal([expired.code, expired.stdout], [2, '']);
+  assert.match(expired.stderr, /USAGE_CALIBRATION_EXPIRED/);
+  assert.is(existsSync(join(dir.path, 'kept')), false);
+  rmSync(join(dir.path, 'arguments'));
+  writeFileSync(path, '{');
+  const none = await run(release(), '--calibration', path);
+  assert.equal([none.code, /FORMAT_CALIBRATION/.test(none.stderr)], [4, true]);
+  assert.is(existsSync(join(dir.path, 'arguments')), false, 'nothing was booted');
+});
+
 test('runs that differ are evidence of another class', async () => {
   fakeQemu(
     line(RECORD),
@@ -374,6 +439,7 @@ test('what cannot be booted is refused before QEMU runs', async () => {
     ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--runs', '2']],
     ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--json']],
     ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--io']],
+    ['USAGE_OPTION_CONFLICT', '--shell', () => undefined, ['--shell', '--calibration', 'c']],
     ['USAGE_BAD_VALUE', '--runs', () => undefined, ['--runs', '0']],
   ];
   for (const [code, name, prepare, args = []] of cases) {

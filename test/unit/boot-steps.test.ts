@@ -26,7 +26,8 @@ const test = suite('boot steps');
 const STATS: readonly [name: string, text: string | undefined, DiskCounters | undefined][] = [
   [
     'as Linux 6.12 prints it',
-    '     157       20    12580       80       4        0       16        9        0       70       89        0        0        0        0        2        6\n',
+    '     157       20    12580       80        4        0       16        9        0       70 ' +
+      '      89        0        0        0        0        2        6\n',
     { readRequests: 157, readBytes: 12580 * 512, writeRequests: 4, writeBytes: 8192 },
   ],
   [

@@ -48,6 +48,7 @@ const PUBLISHED: readonly [string, Matrix, number[], number[], number | undefine
     'lsqnonneg',
     [
       [0.0372, 0.2869],
+      // oxlint-disable-next-line approx-constant -- it is the example's
       [0.6861, 0.7071],
       [0.6233, 0.6245],
       [0.6344, 0.617],

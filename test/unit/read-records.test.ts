@@ -75,6 +75,24 @@ test('every kind is read, in the order of the file', () => {
   assert.ok(boots.every((boot) => MEASURED_BOOT.safeParse(boot).success));
 });
 
+test('counted reads come along: of a virtual board from its other boot, of a device from its record', () => {
+  using dir = tempDir();
+  const row = { name: 'verify a', reads: 3, readBytes: 16_384, writes: 0, writeBytes: 0 };
+  const storage = { stages: [{ ...row, name: 'setup', reads: 0, readBytes: 0 }, row], bootBytes: 1 };
+  const io = { readRequests: 7, readBytes: 4096, writeRequests: 0, writeBytes: 0 };
+  const text = [{ ...VIRTUAL, storage }, VIRTUAL, testRecord({ io })].map(lineOf).join('');
+  assert.equal(
+    readRecords(put(dir, text)).boots.map((boot) => boot.io),
+    [
+      [{ stage: 'verify a', reads: 3, readBytes: 16_384 }],
+      null,
+      [{ stage: 'first-output', reads: 7, readBytes: 4096 }],
+    ],
+  );
+  const wrong = lineOf({ ...VIRTUAL, storage: { stages: [{ ...row, reads: -1 }] } });
+  expectCode(() => readRecords(put(dir, wrong)), 'FORMAT_BOOT_RECORDS');
+});
+
 test('a device says nothing about how it was started, and something about its clock', () => {
   using dir = tempDir();
   const [boot] = readRecords(put(dir, lineOf(testRecord()))).boots;

@@ -2,8 +2,8 @@
  * What the board's storage would add to a boot whose requests were counted: a latency for each read, and its bytes at
  * the storage's rate. Modelled, never measured, and in no total. Pure.
  *
- * Writes, queueing, read-ahead and what a storage does meanwhile are not in it; nor is anything that the board file has no
- * figure for. docs/boot-time.md says what follows from that.
+ * Writes, queueing, read-ahead and what a storage does meanwhile are not in it; nor is anything that the board file
+ * has no figure for. docs/boot-time.md says what follows from that.
  */
 import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import type { StageIo } from './io-counts.ts';

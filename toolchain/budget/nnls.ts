@@ -2,8 +2,8 @@
  * Least squares whose answers are not negative: no time of a boot is. Pure.
  *
  * Lawson and Hanson's active-set method: terms enter one by one, the one that helps most first, and one that would go
- * below zero is left at it. The unconstrained part is solved by Householder's QR, which loses half as many digits as the
- * normal equations would.
+ * below zero is left at it. The unconstrained part is solved by Householder's QR, which loses half as many digits as
+ * the normal equations would.
  *
  * Source: C. L. Lawson, R. J. Hanson, Solving Least Squares Problems, 1974 (SIAM 1995), chapters 11 and 23.
  */
@@ -56,13 +56,14 @@ function settle(a: Matrix, b: readonly number[], x: number[], passive: Set<numbe
       return true;
     }
     // As far from the old point to the new one as no term goes below zero.
-    const steps = chosen.map((j, i) =>
-      solved[i]! > 0 ? Infinity : x[j]! === 0 ? 0 : x[j]! / (x[j]! - solved[i]!),
-    );
+    const steps = chosen.map((j, i) => {
+      const [from, to] = [x[j]!, solved[i]!];
+      return to > 0 ? Infinity : from === to ? 0 : from / (from - to);
+    });
     const step = Math.min(1, ...steps);
     chosen.forEach((j, i) => {
       x[j] = steps[i]! <= step ? 0 : x[j]! + step * (solved[i]! - x[j]!);
-      if (x[j]! <= 0) passive.delete(j);
+      if (x[j] === 0) passive.delete(j);
     });
     if (passive.size === 0) return true;
   }

@@ -29,6 +29,7 @@ import { imageMissing } from '../commands/image-missing.ts';
 import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
+import { qaCalibrate } from '../commands/qa-calibrate.ts';
 import { release } from '../commands/release.ts';
 import { report } from '../commands/report.ts';
 import { verify } from '../commands/verify.ts';
@@ -73,6 +74,7 @@ export const COMMANDS: readonly Command[] = [
   diskFlash,
   boot,
   report,
+  qaCalibrate,
   boardList,
   boardShow,
   boardCheck,

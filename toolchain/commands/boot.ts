@@ -3,6 +3,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { VirtualBoot } from '../board/virtual.ts';
+import type { Prediction } from '../budget/calibration.ts';
 
 const REDRAW_MS = 250;
 
@@ -19,7 +20,8 @@ line of boot-records.jsonl, and the consoles. Figures of a virtual board compare
 its budget is measured on that board (docs/boot-time.md).
 
 With --io one boot more counts what each stage reads from the disk and writes to it; QEMU's trace of the same boot must
-agree with the board's own counters. What the storages of the board file would take for it is printed apart, as modelled.
+agree with the board's own counters. What the storages of the board file would take for it is printed apart, as
+modelled. --calibration predicts the time of a real board by what qa calibrate has fitted; it counts as well.
 
 --shell boots without measuring, with the console on this terminal (Ctrl-A X ends QEMU): a shell is what the system
 image offers there, or what on_failure of a development board gives. --timeout counts only where stdin is no terminal.`,
@@ -37,6 +39,10 @@ image offers there, or what on_failure of a development board gives. --timeout c
       help: 'board, or path of a board file, instead of the recorded',
     },
     io: { flag: '--io', help: 'boot once more, untimed, and count the requests of the disk' },
+    calibration: {
+      flag: '--calibration <file>',
+      help: 'predict a real board by what qa calibrate wrote; counts as --io does',
+    },
     console: { flag: '--console', help: 'show the console while the board boots' },
     shell: { flag: '--shell', help: 'boot to a console on this terminal instead of measuring' },
     timeout: {
@@ -73,32 +79,60 @@ image offers there, or what on_failure of a development board gives. --timeout c
     }
     const { bootTable, agreementText } = await import('../board/boot-table.ts');
     const { keptBoot, writeJournal } = await import('../board/boot-journal.ts');
-    const total = options.runs + (options.io ? 1 : 0);
+    const predictor = await predictorOf(options.calibration);
+    const isCounted = options.io || predictor !== undefined;
+    const total = options.runs + (isCounted ? 1 : 0);
     const progress = startProgress(output, options.console ? 0 : total);
     const boots = await bootRelease(dir, {
       ...common,
       runs: options.runs,
-      countIo: options.io,
+      countIo: isCounted,
       onRun: (run) => progress.show(run - 1),
       onCount: () => progress.show(options.runs),
       onConsole: options.console ? (text) => output.errorText(text) : undefined,
     })
       .then((all) => (progress.show(total), all))
       .finally(() => progress.end());
+    const predicted = predictor?.(boots.at(-1)!);
     const written = options.out === undefined ? [] : writeJournal(options.out, boots);
     for (const line of bootTable(boots.at(-1)!, output.style)) output.line(line);
     output.line(agreementText(boots));
+    for (const line of predicted?.lines ?? []) output.line(line);
     if (written[0] !== undefined) output.line(`records in ${written[0]}`);
     const exitCode = exitCodeOf(boots);
     output.result(
-      { boots: boots.map(keptBoot), written },
       {
-        ok: exitCode === 0,
+        boots: boots.map(keptBoot),
+        written,
+        ...(predicted && { prediction: predicted.prediction }),
       },
+      { ok: exitCode === 0 },
     );
     return exitCode;
   },
 });
+
+interface Predicted {
+  readonly prediction: Prediction;
+  readonly lines: readonly string[];
+}
+
+/** What a calibration says of a boot; nothing of one that failed. The file is read before anything boots. */
+async function predictorOf(
+  path: string | undefined,
+): Promise<((boot: VirtualBoot) => Predicted | undefined) | undefined> {
+  if (path === undefined) return undefined;
+  const { parseCalibration, predict } = await import('../budget/calibration.ts');
+  const { predictionLines } = await import('../budget/calibration-table.ts');
+  const { countedBoot } = await import('../budget/read-counted.ts');
+  const { readInput } = await import('../files/read-input.ts');
+  const calibration = parseCalibration(readInput(path).toString('utf8'), path);
+  return (boot) => {
+    if (boot.record.outcome !== 'booted') return undefined;
+    const prediction = predict(calibration, countedBoot(boot));
+    return { prediction, lines: predictionLines(prediction) };
+  };
+}
 
 function refuseWithShell(
   {
@@ -106,12 +140,20 @@ function refuseWithShell(
     out,
     console,
     io,
-  }: { runs: number; out: string | undefined; console: boolean; io: boolean },
+    calibration,
+  }: {
+    runs: number;
+    out: string | undefined;
+    console: boolean;
+    io: boolean;
+    calibration: string | undefined;
+  },
   output: Output,
 ): void {
   const option = [
     runs > 1 ? '--runs' : undefined,
     io ? '--io' : undefined,
+    calibration === undefined ? undefined : '--calibration',
     out === undefined ? undefined : '--out',
     console ? '--console' : undefined,
     output.json ? '--json' : undefined,
