@@ -52,6 +52,7 @@ stage() { printf '{"name":"%s","startNs":%s,"endNs":%s}' "$@"; }
   printf '],"slot":%s,"attempts":[%s],"release":null,"images":[],' "$slot" "$attempt"
   printf '"containers":[{"name":"app","start":"early","reason":null,'
   printf '"startNs":%s,"startedNs":%s,"firstOutputNs":%s}],' $t5 $t5 $t6
-  printf '"notes":[],"io":{"readBytes":%s,"readRequests":%s}}\n' $(($3 * 512)) $1
+  printf '"notes":[],"io":{"readRequests":%s,"readBytes":%s,' $1 $(($3 * 512))
+  printf '"writeRequests":%s,"writeBytes":%s}}\n' $5 $(($7 * 512))
 } > $port
 $bb poweroff -f

@@ -78,7 +78,10 @@ test('every kind is read, in the order of the file', () => {
 test('counted reads come along: of a virtual board from its other boot, of a device from its record', () => {
   using dir = tempDir();
   const row = { name: 'verify a', reads: 3, readBytes: 16_384, writes: 0, writeBytes: 0 };
-  const storage = { stages: [{ ...row, name: 'setup', reads: 0, readBytes: 0 }, row], bootBytes: 1 };
+  const storage = {
+    stages: [{ ...row, name: 'setup', reads: 0, readBytes: 0 }, row],
+    bootBytes: 1,
+  };
   const io = { readRequests: 7, readBytes: 4096, writeRequests: 0, writeBytes: 0 };
   const text = [{ ...VIRTUAL, storage }, VIRTUAL, testRecord({ io })].map(lineOf).join('');
   assert.equal(

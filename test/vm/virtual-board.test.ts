@@ -2,7 +2,8 @@
  * Virtual boards for real: kernels of Debian 13 in QEMU, with a stand-in for the runtime that reports a boot record.
  *
  * What depends on QEMU and the kernels is proven here: the report port on every machine, that a report arrives whole
- * before the power goes, that runs repeat with a disk, and what a power cut leaves on it.
+ * before the power goes, that runs repeat with a disk, that requests are counted by both sides alike, and what a power
+ * cut leaves on it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -54,6 +55,24 @@ for (const architecture of ['aarch64', 'x86_64'] as const) {
     }
     const apart = Math.abs(first!.totalNs - second!.totalNs) / first!.totalNs;
     assert.ok(apart <= BUSY_DEVIATION, `the totals differ by ${(apart * 100).toFixed(2)}%`);
+  });
+}
+
+for (const architecture of ['aarch64', 'x86_64'] as const) {
+  test(`what a board on ${architecture} counts is what QEMU traces, twice the same`, async () => {
+    using made = await release({ architecture });
+    const counted = [];
+    for (let run = 0; run < 2; run++) {
+      const [boot] = await bootRelease(made.path, { from: made.path, countIo: true });
+      counted.push(boot!.storage);
+    }
+    const [first, second] = counted;
+    assert.ok(first!.io!.readBytes > 2_000_000, String(first!.io!.readBytes));
+    assert.is(first!.io!.readBytes, first!.stages!.at(-1)!.readBytes, 'it notes its end only');
+    // The stand-in writes five bytes into one block; SeaBIOS reads the disk's first sector.
+    assert.is(first!.stages!.at(-1)!.writes, 1);
+    assert.is(first!.outside!.firmware.reads, architecture === 'x86_64' ? 1 : 0);
+    assert.equal(second!.stages, first!.stages);
   });
 }
 
