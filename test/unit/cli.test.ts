@@ -123,6 +123,35 @@ const GIVEN: readonly [argv: string, args: string[], options: Record<string, unk
   ['a --quiet --color=never', ['a'], {}],
 ];
 
+test('a verb may have verbs of its own, with options of the same name', async () => {
+  const verb = (name: string): Command =>
+    defineCommand({
+      name,
+      summary: 'Show what was given',
+      args: [{ name: 'dir', help: 'where', optional: true }],
+      options: { out: { flag: '-o, --out <file>', help: 'where to' } },
+      examples: [],
+      async run({ args, options, output }) {
+        output.line([name, ...args, options.out].join());
+      },
+    });
+  const both = [verb('measure'), verb('measure again')];
+  for (const [argv, expected] of [
+    [['measure'], 'measure,'],
+    [['measure', 'x', '-o', 'y'], 'measure,x,y'],
+    [['measure', '-o', 'y', 'x'], 'measure,x,y'],
+    [['measure', 'again', 'x', '-o', 'y'], 'measure again,x,y'],
+    [['measure', 'again', '--out', 'y'], 'measure again,y'],
+    // A directory of that name is given by its path.
+    [['measure', './again'], 'measure,./again,'],
+  ] as [string[], string][]) {
+    const { code, stdout, stderr } = await run(argv, both);
+    assert.equal([code, stdout.trimEnd()], [0, expected], `${argv.join(' ')}: ${stderr}`);
+  }
+  assert.match((await run(['measure', 'again', '--help'], both)).stdout, /coldseal measure again/);
+  assert.match((await run(['measure', 'again', '--json'], both)).stdout, /"ok": true/);
+});
+
 test('arguments and options arrive typed', async () => {
   const defaults = { basedir: [], verity: 'require', useEpoch: false, noSync: false };
   for (const [line, args, options] of GIVEN) {

@@ -99,7 +99,7 @@ export function fitImages(images: readonly CalibrationImage[]): Fits {
   if (images.length < IMAGES_MIN) {
     throw new ColdsealError(
       'USAGE_CALIBRATION_FEW',
-      `Cannot calibrate: ${images.length} images have records of both boards, expected ${IMAGES_MIN}`,
+      `Cannot calibrate: expected ${IMAGES_MIN} images with records of both boards, found ${images.length}`,
       {
         hint: 'images are matched by release; make some with other sizes, compression and services',
       },

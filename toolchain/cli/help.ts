@@ -32,7 +32,11 @@ export function commandIn(
   commands: readonly Command[],
 ): Command | undefined {
   const names = words.filter((word) => !word.startsWith('-'));
-  return commands.find(({ name }) => name === names[0] || name === `${names[0]} ${names[1]}`);
+  const [verb, ofGroup] = [names[0], `${names[0]} ${names[1]}`];
+  // A verb may have verbs of its own.
+  return (
+    commands.find(({ name }) => name === ofGroup) ?? commands.find(({ name }) => name === verb)
+  );
 }
 
 /** The global options of a command: those that it gives no meaning of its own. */
@@ -61,6 +65,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   disk: 'Disks',
   board: 'Boards',
   history: 'History of boots',
+  qa: 'Measuring boards',
 };
 
 /** `<name>`, `[name]`, `<name...>` or `[name...]`. */

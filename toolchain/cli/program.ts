@@ -123,7 +123,7 @@ export function parseArguments(
     choose: (command, args, options) => (request = { kind: 'run', command, args, options }),
   });
   try {
-    program.parse(withoutDocument(words, globals), { from: 'user' });
+    program.parse(withoutDocument(joinVerbs(words, commands), globals), { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: 'print', text: printed };
@@ -195,6 +195,7 @@ function createProgram(
   for (const command of commands) {
     const group = groupOf(command);
     let parent = groups.get(group);
+    if (isVerbOfVerb(command, commands)) parent = program;
     if (parent === undefined) {
       parent = configure(program.command(group), world);
       parent.helpInformation = () => groupHelp(group, commands, PERSONALITIES, style);
@@ -203,6 +204,21 @@ function createProgram(
     addCommand(parent, command, style, world);
   }
   return program;
+}
+
+/** `qa calibrate` beside `qa`: a verb whose group is itself a verb, with arguments and options. */
+function isVerbOfVerb(command: Command, commands: readonly Command[]): boolean {
+  const group = groupOf(command);
+  return group !== '' && commands.some(({ name }) => name === group);
+}
+
+/** The parser would give the options of such a verb to the one before it, so that both words are one for it. */
+function joinVerbs(words: readonly string[], commands: readonly Command[]): string[] {
+  const command = commandIn(words, commands);
+  const at = words.findIndex((word) => !word.startsWith('-'));
+  const isWhole = command?.name === `${words[at]} ${words[at + 1]}`;
+  if (command === undefined || !isWhole || !isVerbOfVerb(command, commands)) return [...words];
+  return [...words.slice(0, at), command.name, ...words.slice(at + 2)];
 }
 
 function configure(parser: Parser, world: ParserWorld): Parser {
@@ -226,8 +242,12 @@ function globalsFor(words: readonly string[], commands: readonly Command[]): Opt
 }
 
 function addCommand(parent: Parser, command: Command, style: Style, world: ParserWorld): void {
-  const verb = command.name.split(' ').at(-1)!;
-  const parser = configure(parent.command(verb), world);
+  const isTop = parent.parent === null;
+  const parser = configure(
+    new Parser(isTop ? command.name : command.name.split(' ').at(-1)),
+    world,
+  );
+  parent.addCommand(parser);
   parser.helpInformation = () => commandHelp(command, style);
   for (const arg of command.args) parser.argument(argText(arg), arg.help);
   addOptions(parser, command.options);
