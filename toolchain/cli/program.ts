@@ -30,6 +30,7 @@ import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import { qaCalibrate } from '../commands/qa-calibrate.ts';
+import { recordsImport } from '../commands/records-import.ts';
 import { release } from '../commands/release.ts';
 import { report } from '../commands/report.ts';
 import { verify } from '../commands/verify.ts';
@@ -73,6 +74,7 @@ export const COMMANDS: readonly Command[] = [
   diskCheck,
   diskFlash,
   boot,
+  recordsImport,
   report,
   qaCalibrate,
   boardList,
