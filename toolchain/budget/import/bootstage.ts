@@ -19,7 +19,7 @@ export interface Mark {
 /** The mark with which U-Boot leaves for the kernel. */
 const HANDOVER = /^start_kernel$/;
 const TITLE = /Timer summary in microseconds/;
-const ROW = /^ {0,12}([\d,]{1,24}) {1,12}([\d,]{1,24}|overflow) {2}(\S.{0,200})$/;
+const ROW = /^ {0,12}([\d,]{1,30}) {1,12}([\d,]{1,30}|overflow) {2}(\S.{0,200})$/;
 const OVERFLOWED = /^Overflowed internal boot id table by (\d{1,9}) entries/;
 
 function recognises(log: LogInput): boolean {

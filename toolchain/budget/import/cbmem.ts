@@ -8,7 +8,7 @@
 import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { isBinary, type LogInput, logText, rowName, soleFile } from './log-input.ts';
+import { type LogInput, logText, rowName, sampleLines, soleFile } from './log-input.ts';
 import { boundedRows, firmwareFlag, plausibleNs, twoBootsError, US } from './plausible.ts';
 
 const TITLE = /^ {0,4}(\d{1,4}) entries total:/;
@@ -38,11 +38,7 @@ const PAYLOAD = 99;
 const KERNEL = 1101;
 
 function recognises(log: LogInput): boolean {
-  const bytes = soleFile(log);
-  if (bytes === undefined || isBinary(bytes)) return false;
-  const lines = Buffer.from(bytes.subarray(0, 64 * 1024))
-    .toString('latin1')
-    .split(/\r?\n/, 100);
+  const lines = sampleLines(log);
   const tabbed = lines.filter((line) => TABBED.test(line)).length;
   return lines.some((line) => TITLE.test(line)) || tabbed > lines.length / 2;
 }

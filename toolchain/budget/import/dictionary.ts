@@ -84,7 +84,7 @@ export const KNOWN_EVENTS = [
 ] as const;
 
 export const DICTIONARY_CONFIG: ConfigKind<typeof dictionary> = {
-  name: 'event dictionary',
+  name: 'dictionary of events',
   schema: dictionary,
   code: 'CONFIG_EVENT_DICTIONARY',
   reference: 'docs/boot-records.md',

@@ -6,7 +6,7 @@
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { fileEnding, isBinary, type LogInput, logText, rowName, soleFile } from './log-input.ts';
+import { fileEnding, type LogInput, logText, rowName, sampleLines, soleFile } from './log-input.ts';
 import { boundedRows, firmwareFlag, plausibleNs } from './plausible.ts';
 
 const NAMES = [
@@ -32,9 +32,7 @@ const LINE =
 function recognises(log: LogInput): boolean {
   const bytes = soleFile(log);
   if (bytes === undefined) return NAMES.some((name) => fileEnding(log, name) !== undefined);
-  if (isBinary(bytes)) return false;
-  const text = Buffer.from(bytes.subarray(0, 4096)).toString('latin1');
-  return text.split('\n', 50).some((line) => LINE.test(line));
+  return sampleLines(log).some((line) => LINE.test(line));
 }
 
 function read(log: LogInput, options: ImportOptions): ImportedBoot[] {

@@ -9,16 +9,18 @@ import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import { applyDictionary, findEvents, type TimedLine, withEvents } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
 import { initcallUnits } from './initcalls.ts';
-import { isBinary, type LogInput, logText, soleFile } from './log-input.ts';
+import { type LogInput, logText, sampleLines, soleFile } from './log-input.ts';
 import {
   boundedRows,
   clockError,
+  MS,
   OUT_OF_ORDER_NS,
   plausibleNs,
   SECOND,
   sameTimeFlag,
   secondsToNs,
   twoBootsError,
+  US,
 } from './plausible.ts';
 
 /** `[    1.234567] text`, with a level in front, or the task or processor behind. */
@@ -32,8 +34,6 @@ const OTHER_STAMPS: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/^\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\] /, 'relative times (dmesg -H or -e)'],
   [/^\[ {0,8}<? {0,8}[+-]? {0,8}\d{1,8}\.\d{6}>?\] /, 'relative times (dmesg -d)'],
 ];
-
-const SAMPLE_LINES = 200;
 
 interface StampedLine extends TimedLine {
   readonly number: number;
@@ -49,19 +49,8 @@ export function readStamp(line: string): { ns: number; text: string } | undefine
   return { ns, text: line.slice(stamp.length) };
 }
 
-/** The first lines that have text, to see what a log is. */
-function sampleOf(log: LogInput): string[] {
-  const bytes = soleFile(log);
-  if (bytes === undefined || isBinary(bytes)) return [];
-  const text = Buffer.from(bytes.subarray(0, 64 * 1024)).toString('latin1');
-  return text
-    .split('\n', SAMPLE_LINES)
-    .map((line) => line.replace(/\r+$/, ''))
-    .filter((line) => line.trim() !== '');
-}
-
 function recognises(log: LogInput): boolean {
-  const lines = sampleOf(log);
+  const lines = sampleLines(log);
   const stamped = lines.filter((line) => {
     return STAMP.test(line) || OTHER_STAMPS.some(([pattern]) => pattern.test(line));
   });
@@ -210,16 +199,20 @@ function isEmulated(lines: readonly StampedLine[]): boolean {
   return lines.slice(0, 500).some(({ text }) => EMULATED.test(text));
 }
 
-/** Stamps are cut off after microseconds; a clock of timer ticks moves in steps, and the smallest step is its own. */
+/** Stamps are cut off after microseconds. A kernel without a finer clock counts ticks, and all are multiples of one. */
 function resolution(lines: readonly StampedLine[]): number {
-  let least = Infinity;
-  for (let index = 1; index < lines.length; index++) {
-    const step = lines[index]!.atNs - lines[index - 1]!.atNs;
-    if (step > 0 && step < least) least = step;
+  let step = 0;
+  for (const { atNs } of lines) {
+    let [a, b] = [atNs, step];
+    while (b > 0) [a, b] = [b, a % b];
+    step = a;
+    if (step === US) break;
   }
-  // With a tick of 10 ms no two lines are nearer; among lines that are this near, the stamp is the limit.
-  return least === Infinity ? 1000 : Math.max(1000, least);
+  return Math.max(US, Math.min(step, TICK_NS_MAX));
 }
+
+/** Of a kernel with 100 ticks a second, the fewest there are. */
+const TICK_NS_MAX = 10 * MS;
 
 /** What the kernel and systemd say themselves. The name is that of the event; the first line counts. */
 const LANDMARKS: readonly (readonly [event: string, pattern: RegExp])[] = [

@@ -57,8 +57,8 @@ export function isBinary(bytes: Uint8Array): boolean {
   return controls > sample.length * CONTROL_SHARE;
 }
 
-/** The lines of a log. Throws FORMAT_BOOT_LOG_EMPTY, FORMAT_BOOT_LOG_BINARY or FORMAT_BOOT_LOG_SIZE. */
-export function logText(bytes: Uint8Array): LogText {
+/** The text of a log as it is, for formats that are no lines. Throws as `logText` does. */
+export function wholeText(bytes: Uint8Array): { text: string; isUtf8: boolean } {
   if (bytes.length > LOG_BYTES_MAX) {
     throw sizeError(`has ${bytes.length} bytes, expected at most ${LOG_BYTES_MAX}`);
   }
@@ -67,7 +67,12 @@ export function logText(bytes: Uint8Array): LogText {
       hint: 'unpack a compressed log first',
     });
   }
-  const { text, isUtf8 } = decode(bytes);
+  return decode(bytes);
+}
+
+/** The lines of a log. Throws FORMAT_BOOT_LOG_EMPTY, FORMAT_BOOT_LOG_BINARY or FORMAT_BOOT_LOG_SIZE. */
+export function logText(bytes: Uint8Array): LogText {
+  const { text, isUtf8 } = wholeText(bytes);
   const lines = splitLines(text);
   if (lines.every((line) => line.trim() === '')) {
     throw new ColdsealError('FORMAT_BOOT_LOG_EMPTY', 'it is empty, expected a log');
@@ -123,6 +128,20 @@ const CONTROLS = /\u001b\[[0-9;?]{0,16}[A-Za-z]|[\u0000-\u0008\u000b-\u001f\u007
 
 function cleanLine(line: string): string {
   return CONTROL.test(line) ? line.replace(CONTROLS, '') : line;
+}
+
+const SAMPLE_BYTES = 64 * 1024;
+const SAMPLE_LINES = 200;
+
+/** The first lines that have text, of a log that is one file of text: to see what it is. Empty for all others. */
+export function sampleLines(log: LogInput): string[] {
+  const bytes = soleFile(log);
+  if (bytes === undefined || isBinary(bytes)) return [];
+  const text = Buffer.from(bytes.subarray(0, SAMPLE_BYTES)).toString('latin1');
+  const lines = text.split('\n', SAMPLE_LINES).map((line) => {
+    return cleanLine(line.slice(0, LINE_LENGTH_MAX));
+  });
+  return lines.filter((line) => line.trim() !== '');
 }
 
 /** A name for a record: one line, short, never empty. */

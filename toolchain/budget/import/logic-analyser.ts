@@ -9,7 +9,7 @@ import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { MeasuredBoot } from '../measured-boot.ts';
 import { applyDictionary, type Dictionary, withEvents } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { isBinary, type LogInput, logText, rowName, soleFile } from './log-input.ts';
+import { type LogInput, logText, rowName, sampleLines, soleFile } from './log-input.ts';
 import { boundedRows, plausibleNs, SECOND, secondsToNs } from './plausible.ts';
 
 const CHANNELS_MAX = 64;
@@ -30,9 +30,7 @@ interface Edge {
 }
 
 function recognises(log: LogInput): boolean {
-  const bytes = soleFile(log);
-  if (bytes === undefined || isBinary(bytes)) return false;
-  const lines = Buffer.from(bytes.subarray(0, 8192)).toString('latin1').split('\n', 10);
+  const lines = sampleLines(log).slice(0, 10);
   return lines.some((line) => SIGROK.test(line)) || SALEAE.test(lines[0] ?? '');
 }
 

@@ -35,7 +35,11 @@ export function mergeBoots(sources: readonly MergeSource[]): ImportedBoot {
     merged = mergeTwo(merged, named, boot, format);
     named = `${named} and ${format}`;
   }
-  return boundedRows(merged);
+  const told = new Set<string>();
+  const flags = merged.flags.filter(({ message }) => {
+    return !told.has(message) && told.add(message) !== undefined;
+  });
+  return boundedRows({ ...merged, flags });
 }
 
 function mergeTwo(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string): ImportedBoot {

@@ -10,7 +10,7 @@ import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import { applyDictionary, findEvents, type TimedLine, withEvents } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
 import { readStamp } from './kernel-log.ts';
-import { isBinary, type LogInput, logText, soleFile } from './log-input.ts';
+import { type LogInput, logText, sampleLines, soleFile } from './log-input.ts';
 import {
   boundedRows,
   clockError,
@@ -66,10 +66,7 @@ function hostTime(line: string): HostTime | undefined {
 }
 
 function recognises(log: LogInput): boolean {
-  const bytes = soleFile(log);
-  if (bytes === undefined || isBinary(bytes)) return false;
-  const sample = Buffer.from(bytes.subarray(0, 64 * 1024)).toString('latin1');
-  const lines = sample.split('\n', 200).filter((line) => line.trim() !== '');
+  const lines = sampleLines(log);
   const stamped = lines.filter((line) => hostTime(line) !== undefined);
   return stamped.length > lines.length / 2;
 }

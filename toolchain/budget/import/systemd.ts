@@ -9,14 +9,14 @@ import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import { applyDictionary } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { isBinary, type LogInput, logText, rowName } from './log-input.ts';
+import { isBinary, type LogInput, logText, rowName, wholeText } from './log-input.ts';
+import { unitRows } from './systemd-units.ts';
 import { boundedRows, firmwareFlag, MS, plausibleNs, US } from './plausible.ts';
 
 const MANAGER = /^(?:Userspace|Finish)TimestampMonotonic=\d/m;
 const UNITS = /^InactiveExitTimestampMonotonic=\d/m;
 const SENTENCE = /^Startup finished in (.{1,400})$/m;
 const PLOT = /^\s{0,100}\[\s{0,100}\{\s{0,100}"name"\s{0,10}:/;
-const PLOT_COLUMNS = ['activating', 'activated', 'deactivating', 'deactivated'] as const;
 
 /** The parts of a log, in whichever of its files they are. */
 interface Parts {
@@ -59,13 +59,13 @@ function readParts(log: LogInput): Parts {
   for (const bytes of log.files.values()) {
     const isPlot = PLOT.test(textOf(bytes));
     if (!isSystemd(textOf(bytes)) && log.files.size > 1) continue;
-    const { lines, flags } = logText(bytes);
-    // JSON that is whole ends where it ends.
-    if (isPlot) parts.plot = lines.join('\n');
-    else {
-      parts.flags.push(...flags);
-      readProperties(lines, parts);
+    if (isPlot) {
+      parts.plot = wholeText(bytes).text;
+      continue;
     }
+    const { lines, flags } = logText(bytes);
+    parts.flags.push(...flags);
+    readProperties(lines, parts);
   }
   if (parts.properties.size > 0 || parts.sentence !== undefined) return parts;
   const hasUnits = parts.plot !== undefined || parts.units.length > 0;
@@ -160,7 +160,7 @@ function fromProperties(parts: Parts, options: ImportOptions): ImportedBoot {
     userspaceNs: after('Userspace'),
     finishNs: after('Finish'),
   };
-  const { units, left } = unitRows(parts, instants);
+  const { units, left } = unitRows(parts, instants.kernelNs, instants.finishNs);
   const boot = bootOf(instants, { ...parts, units, uncertaintyNs: US, left }, options);
   const total = parts.sentence === undefined ? null : sentenceSpans(parts.sentence);
   const flags = [
@@ -271,98 +271,6 @@ function stageRows(instants: Instants): MeasuredBoot['stages'] {
   return rows;
 }
 
-interface UnitStamps {
-  readonly name: string;
-  readonly activating: number;
-  readonly activated: number;
-  readonly deactivated: number;
-}
-
-function unitRows(
-  parts: Parts,
-  instants: Instants,
-): { units: MeasuredBoot['units']; left: number } {
-  const stamps = [...plotUnits(parts.plot), ...shownUnits(parts.units)];
-  const { kernelNs, finishNs } = instants;
-  let left = 0;
-  const units: MeasuredBoot['units'] = [];
-  for (const { name, activating, activated, deactivated } of stamps) {
-    // Never started, or started by a timer long after the boot.
-    if (activating === 0) continue;
-    const startNs = kernelNs + activating * US;
-    if (finishNs !== null && startNs > finishNs) continue;
-    // A unit that is done at once was never active; systemd-analyze counts until it was over.
-    const end =
-      activated >= activating ? activated : deactivated >= activating ? deactivated : null;
-    const endNs = end === null ? null : kernelNs + end * US;
-    if (activated > 0 && end !== activated && deactivated < activating) left++;
-    else if (endNs !== null && finishNs !== null && endNs > finishNs) {
-      units.push({ name: rowName(name), track: 'unit', startNs, endNs: null });
-    } else units.push({ name: rowName(name), track: 'unit', startNs, endNs });
-  }
-  return { units, left };
-}
-
-function plotUnits(plot: string | undefined): UnitStamps[] {
-  if (plot === undefined) return [];
-  let rows: unknown;
-  try {
-    rows = JSON.parse(plot);
-  } catch (cause) {
-    throw new ColdsealError(
-      'FORMAT_BOOT_LOG_TRUNCATED',
-      `the plot is not whole: ${rowName((cause as Error).message)}`,
-      { cause },
-    );
-  }
-  return (rows as unknown[]).map((row, index) => {
-    const fields = (typeof row === 'object' && row !== null ? row : {}) as Record<string, unknown>;
-    const { name } = fields;
-    const isWhole = PLOT_COLUMNS.every((column) => {
-      const value = fields[column];
-      return typeof value === 'number' && value >= 0 && Number.isFinite(value);
-    });
-    if (typeof name !== 'string' || !isWhole) {
-      throw new ColdsealError(
-        'FORMAT_BOOT_LOG_TYPE',
-        `row ${index} of the plot is no unit with its times`,
-      );
-    }
-    const [activating, activated, , deactivated] = PLOT_COLUMNS.map(
-      (column) => fields[column] as number,
-    );
-    return {
-      name,
-      activating: bounded(activating!),
-      activated: bounded(activated!),
-      deactivated: bounded(deactivated!),
-    };
-  });
-}
-
-/** Units may have any time; one beyond a day is never equal to another, and the unit is left out or has no end. */
-function bounded(us: number): number {
-  return Number.isSafeInteger(us) && us <= 86_400e6 ? us : 0;
-}
-
-function shownUnits(units: readonly ReadonlyMap<string, string>[]): UnitStamps[] {
-  return units.flatMap((unit) => {
-    const name = unit.get('Id');
-    const stamp = (key: string): number =>
-      bounded(Number(unit.get(`${key}TimestampMonotonic`) ?? 0));
-    return name === undefined
-      ? []
-      : [
-          {
-            name,
-            activating: stamp('InactiveExit'),
-            activated: stamp('ActiveEnter'),
-            deactivated: stamp('InactiveEnter'),
-          },
-        ];
-  });
-}
-
 const UNIT_NS: Readonly<Record<string, number>> = {
   us: US,
   ms: MS,
@@ -428,7 +336,7 @@ function fromSentence(parts: Parts, options: ImportOptions): ImportedBoot {
     userspaceNs,
     finishNs: userspace === undefined ? null : userspaceNs + userspace,
   };
-  const { units, left } = unitRows(parts, instants);
+  const { units, left } = unitRows(parts, instants.kernelNs, instants.finishNs);
   // Every part is cut off after milliseconds.
   const uncertaintyNs = spans.size * MS;
   const boot = bootOf(instants, { units, left, flags: parts.flags, uncertaintyNs }, options);
