@@ -487,10 +487,33 @@ test('merge: loader, kernel and system on one clock', () => {
 
 test('merge: what two sources say about the same stage stays as the first has it', () => {
   const logs = ['kernel/dmesg.txt', 'systemd/show-all.txt'].map(vectorLog);
-  assert.equal(rows(importMerged(logs)), rows(importOne(logs[0]!)));
+  const merged = rows(importMerged(logs));
+  assert.equal(merged.slice(0, 2), rows(importOne(logs[0]!)).slice(0, 2));
+  // The kernel's log does not have the end of userspace, which systemd has.
+  assert.is(merged[2], 'userspace 15651509000 31301760000');
   const turned = importMerged(logs.toReversed());
   assert.equal(rows(turned), rows(importOne(logs[1]!)));
   assert.is(turned.evidence, 'virtual-wallclock');
+});
+
+test('merge: the record is worth what its weakest source is', () => {
+  const kernel = fileLog(
+    '[    0.000000] Linux version 6.12.0\n[    1.000000] Run /init as init process\n',
+  );
+  const captured = fileLog(
+    '[0.000000 0.000000] U-Boot\n' + '[1.500000 0.100000] [    0.500000] a\n',
+  );
+  const boot = importMerged([captured, kernel]);
+  assert.is(boot.evidence, 'board-selfclock');
+  // The kernel's zero is at 1.5 - 0.5 on the host's clock, and only the kernel's log has the end of its stage.
+  assert.equal(rows(boot), [
+    'loader 0 1000000000',
+    'kernel 1000000000 2000000000',
+    'userspace 2000000000 -',
+  ]);
+  assert.is(at(boot, 'init'), 2000 * MS);
+  // The serial line, and a kernel whose few stamps could be those of ticks.
+  assert.is(boot.clock.uncertaintyNs, 20 * MS);
 });
 
 test('what the user knows is in the record', () => {

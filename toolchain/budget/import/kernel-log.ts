@@ -173,7 +173,7 @@ function oneBoot(
   const { dictionary } = options;
   const { lines, lostNs } = onOneClock(stamped);
   const found = dictionary === null ? [] : findEvents(lines, dictionary);
-  const own = kernelEvents(lines);
+  const events = withEvents(kernelEvents(lines), found);
   const boot: ImportedBoot = {
     evidence: isEmulated(lines) ? 'virtual-wallclock' : 'board-selfclock',
     isEmulated: isEmulated(lines),
@@ -184,10 +184,10 @@ function oneBoot(
     },
     outcome: 'booted',
     reason: null,
-    stages: kernelStages(own),
+    stages: kernelStages(events),
     units: initcallUnits(lines),
-    events: withEvents(own, found),
-    flags: [...logFlags, ...clockFlag(lostNs), ...kernelFlags(lines, own)],
+    events,
+    flags: [...logFlags, ...clockFlag(lostNs), ...kernelFlags(lines, events)],
   };
   return boundedRows(dictionary === null ? boot : applyDictionary(boot, dictionary));
 }

@@ -7,7 +7,7 @@
  * kernel's clock: what the kernel does before it has a clock is not in the record, and a flag says so.
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
-import type { BootFlag } from '../measured-boot.ts';
+import { type BootFlag, EVIDENCE_CLASSES } from '../measured-boot.ts';
 import type { ImportedBoot } from './importer.ts';
 import { boundedRows, MS, plausibleNs } from './plausible.ts';
 
@@ -66,7 +66,8 @@ function mergeTwo(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string
   const clock = isEarlier ? b.clock : a.clock;
   return {
     ...a,
-    evidence: a.evidence,
+    // A record is worth what its weakest figure is.
+    evidence: EVIDENCE_CLASSES.find((name) => [a, b].some(({ evidence }) => evidence === name))!,
     isEmulated: a.isEmulated || b.isEmulated,
     clock: {
       name: a.clock.name === b.clock.name ? clock.name : `${a.clock.name} and ${b.clock.name}`,
@@ -97,12 +98,25 @@ function noTie(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string): 
   );
 }
 
-/** Of the same stage the first source's rows stay, since it was named first; rows are in the order of time. */
+/**
+ * Of the same stage the first source's rows stay, since it was named first; an end that it does not know is the other's.
+ * Stages are one after the other, so where the sources differ by a little the later one begins when the earlier ends.
+ */
 function mergedStages(a: ImportedBoot, b: ImportedBoot): ImportedBoot['stages'] {
   const word = (name: string): string => name.split(' ', 1)[0]!;
   const own = new Set(a.stages.map(({ name }) => word(name)));
+  const kept = a.stages.map((row) => {
+    const end = b.stages.findLast(({ name }) => word(name) === word(row.name))?.endNs ?? null;
+    return row.endNs === null && end !== null && end >= row.startNs ? { ...row, endNs: end } : row;
+  });
   const added = b.stages.filter(({ name }) => !own.has(word(name)));
-  return [...a.stages, ...added].sort((x, y) => x.startNs - y.startNs);
+  const rows = [...kept, ...added].sort((x, y) => x.startNs - y.startNs);
+  let lastEnd = 0;
+  return rows.map((row) => {
+    const startNs = Math.max(row.startNs, Math.min(lastEnd, row.endNs ?? Infinity));
+    lastEnd = Math.max(lastEnd, row.endNs ?? 0);
+    return { ...row, startNs };
+  });
 }
 
 function shifted(boot: ImportedBoot, byNs: number): ImportedBoot {

@@ -144,8 +144,8 @@ function oneBoot(
     text,
   }));
   const clocks = kernelClock(lines);
-  const own = serialEvents(lines, clocks);
   const found = dictionary === null ? [] : findEvents(lines, dictionary);
+  const events = withEvents(serialEvents(lines, clocks), found);
   const same = sameTimeFlag(lines.map(({ atNs }) => atNs));
   const boot: ImportedBoot = {
     evidence: 'board-serial',
@@ -157,9 +157,9 @@ function oneBoot(
     },
     outcome: 'booted',
     reason: null,
-    stages: serialStages(own),
+    stages: serialStages(events),
     units: [],
-    events: withEvents(own, found),
+    events,
     flags: [...logFlags, ...lagFlags(clocks), ...(same === null ? [] : [same])],
   };
   return boundedRows(dictionary === null ? boot : applyDictionary(boot, dictionary));
