@@ -70,7 +70,7 @@ test('the kernel log has kernel, initrd and userspace at the lines that say so',
   ]);
   assert.is(at(boot, 'kernel'), 0);
   assert.is(at(boot, 'init'), 3_929_099 * US);
-  assert.equal(boot.clock, { name: 'printk', zero: 'kernel', uncertaintyNs: US });
+  assert.equal(boot.clock, { name: 'printk', zero: 'kernel', uncertaintyNs: MS });
   // Its kernel could not calibrate its counter at once: 0.040000 is followed by 0.000496.
   assert.equal(flagWords(boot), ['BUDGET_FLAG_CLOCK_CHANGED']);
 });
@@ -500,9 +500,7 @@ test('merge: the record is worth what its weakest source is', () => {
   const kernel = fileLog(
     '[    0.000000] Linux version 6.12.0\n[    1.000000] Run /init as init process\n',
   );
-  const captured = fileLog(
-    '[0.000000 0.000000] U-Boot\n' + '[1.500000 0.100000] [    0.500000] a\n',
-  );
+  const captured = fileLog('[0.000000 0.000000] U-Boot\n[1.500000 0.100000] [    0.500000] a\n');
   const boot = importMerged([captured, kernel]);
   assert.is(boot.evidence, 'board-selfclock');
   // The kernel's zero is at 1.5 - 0.5 on the host's clock, and only the kernel's log has the end of its stage.

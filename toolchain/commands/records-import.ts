@@ -27,8 +27,8 @@ export const recordsImport = defineCommand({
   description: `Reads what a board or its tools wrote about a boot, and writes a record of each boot as a line of JSON
 that says when each stage began and ended, on which clock, who observed it, and what about it is not plausible.
 
-LOG is a file, - for stdin, a directory such as a copy of /sys/firmware/acpi/fpdt/boot, or a tar archive of one. Its kind
-is recognised by content: kernel-log (dmesg), serial (grabserial, tio, ts), systemd (systemctl show, systemd-analyze),
+LOG is a file, - for stdin, a directory such as a copy of /sys/firmware/acpi/fpdt/boot, or a tar archive of one. Its
+kind is recognised by content: kernel-log (dmesg), serial (grabserial, tio, ts), systemd (systemctl show, systemd-analyze),
 bootstage and bootstage-dt (U-Boot), cbmem (coreboot), fpdt (ACPI), efi-loader (EFI variables), logic-analyser (sigrok,
 Logic 2). Without --merge each LOG is a boot of its own; with it all are of one boot and are laid onto one clock.
 

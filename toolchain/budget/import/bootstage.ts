@@ -9,7 +9,14 @@ import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
 import { isBinary, type LogInput, logText, rowName, soleFile } from './log-input.ts';
-import { boundedRows, firmwareFlag, plausibleNs, twoBootsError, US } from './plausible.ts';
+import {
+  boundedRows,
+  firmwareFlag,
+  plausibleNs,
+  SELF_CLOCK_NS,
+  twoBootsError,
+  US,
+} from './plausible.ts';
 
 export interface Mark {
   readonly name: string;
@@ -115,7 +122,11 @@ export function bootOfMarks(
   return boundedRows({
     evidence: 'board-selfclock',
     isEmulated: false,
-    clock: { name: 'bootstage', zero: 'reset', uncertaintyNs: options.uncertaintyNs ?? US },
+    clock: {
+      name: 'bootstage',
+      zero: 'reset',
+      uncertaintyNs: options.uncertaintyNs ?? SELF_CLOCK_NS,
+    },
     outcome: 'booted',
     reason: null,
     stages,

@@ -9,7 +9,14 @@ import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
 import { type LogInput, logText, rowName, sampleLines, soleFile } from './log-input.ts';
-import { boundedRows, firmwareFlag, plausibleNs, twoBootsError, US } from './plausible.ts';
+import {
+  boundedRows,
+  firmwareFlag,
+  plausibleNs,
+  SELF_CLOCK_NS,
+  twoBootsError,
+  US,
+} from './plausible.ts';
 
 const TITLE = /^ {0,4}(\d{1,4}) entries total:/;
 /** `  11:start of bootblock      64,231 (62,002)`; coreboot of 2012 had no names. */
@@ -102,7 +109,7 @@ function bootOf(
     clock: {
       name: 'coreboot timestamps',
       zero: 'reset',
-      uncertaintyNs: options.uncertaintyNs ?? US,
+      uncertaintyNs: options.uncertaintyNs ?? SELF_CLOCK_NS,
     },
     outcome: 'booted',
     reason: null,

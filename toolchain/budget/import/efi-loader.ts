@@ -1,5 +1,5 @@
 /**
- * The EFI variables of the Boot Loader Interface: LoaderTimeInitUSec and LoaderTimeExecUSec, as efivarfs has them. Pure.
+ * The Boot Loader Interface: LoaderTimeInitUSec and LoaderTimeExecUSec, as efivarfs has them. Pure.
  *
  * Four bytes of attributes, then a decimal number of microseconds in UTF-16 with or without a final NUL
  * (systemd.io/BOOT_LOADER_INTERFACE). The files are known by their names only. Some counters survive a reset of the

@@ -26,8 +26,7 @@ const EVENTS: Readonly<Record<Name, string>> = {
   exitbootservice_end_ns: 'exit-boot-services-end',
 };
 
-const LINE =
-  /^\S{0,200}?(firmware_start_ns|bootloader_load_ns|bootloader_launch_ns|exitbootservice_start_ns|exitbootservice_end_ns)[\s:=]{1,10}(\S{1,40})\s{0,10}$/;
+const LINE = new RegExp(`^\\S{0,200}?(${NAMES.join('|')})[\\s:=]{1,10}(\\S{1,40})\\s{0,10}$`);
 
 function recognises(log: LogInput): boolean {
   const bytes = soleFile(log);

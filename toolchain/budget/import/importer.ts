@@ -1,8 +1,8 @@
 /**
  * What an importer is: a pure function from a log to the boots in it, and how to know its kind of log.
  *
- * A log that cannot be read as what it is given for is refused. A boot that can be read and cannot be true is kept, with
- * a flag that makes it unusable as evidence: leaving it out in silence would be the same as not having measured it.
+ * A log that cannot be read as what it is given for is refused. A boot that can be read and cannot be true is kept,
+ * with a flag that makes it no evidence: leaving it out in silence would be the same as not having measured it.
  */
 import type { EvidenceClass, MeasuredBoot } from '../measured-boot.ts';
 import type { Dictionary } from './dictionary.ts';

@@ -19,6 +19,7 @@ import {
   SECOND,
   sameTimeFlag,
   secondsToNs,
+  SELF_CLOCK_NS,
   twoBootsError,
   US,
 } from './plausible.ts';
@@ -199,7 +200,7 @@ function isEmulated(lines: readonly StampedLine[]): boolean {
   return lines.slice(0, 500).some(({ text }) => EMULATED.test(text));
 }
 
-/** Stamps are cut off after microseconds. A kernel without a finer clock counts ticks, and all are multiples of one. */
+/** Of the oscillator, or of ticks: a kernel without a finer clock counts them, and all stamps are multiples of one. */
 function resolution(lines: readonly StampedLine[]): number {
   let step = 0;
   for (const { atNs } of lines) {
@@ -208,7 +209,7 @@ function resolution(lines: readonly StampedLine[]): number {
     step = a;
     if (step === US) break;
   }
-  return Math.max(US, Math.min(step, TICK_NS_MAX));
+  return Math.max(SELF_CLOCK_NS, Math.min(step, TICK_NS_MAX));
 }
 
 /** Of a kernel with 100 ticks a second, the fewest there are. */

@@ -3,8 +3,8 @@
  * them have ties them. Pure.
  *
  * The first source stays and the others are moved onto its clock. All common events must then agree; sources without
- * one in common are refused. Where the tie is the kernel's start, the loader's last instant is laid onto the zero of the
- * kernel's clock: what the kernel does before it has a clock is not in the record, and a flag says so.
+ * one in common are refused. Where the tie is the kernel's start, the loader's last instant is laid onto the zero of
+ * the kernel's clock: what the kernel does before it has a clock is not in the record, and a flag says so.
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
 import { type BootFlag, EVIDENCE_CLASSES } from '../measured-boot.ts';
@@ -99,8 +99,8 @@ function noTie(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string): 
 }
 
 /**
- * Of the same stage the first source's rows stay, since it was named first; an end that it does not know is the other's.
- * Stages are one after the other, so where the sources differ by a little the later one begins when the earlier ends.
+ * Of the same stage the first source's rows stay, since it was named first; an end that it does not know is the
+ * other's. Stages are one after the other, so where sources differ a little the later begins when the earlier ends.
  */
 function mergedStages(a: ImportedBoot, b: ImportedBoot): ImportedBoot['stages'] {
   const word = (name: string): string => name.split(' ', 1)[0]!;

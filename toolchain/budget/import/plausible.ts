@@ -12,6 +12,12 @@ export const US = 1e3;
 export const MS = 1e6;
 export const SECOND = 1e9;
 
+/**
+ * What a board's own clock may be off by in a boot: oscillators are off by some hundred parts in a million at most,
+ * which is a millisecond in ten seconds.
+ */
+export const SELF_CLOCK_NS = 1 * MS;
+
 /** Processors that log at the same time are out of order by less than this; a clock that jumps is by more. */
 export const OUT_OF_ORDER_NS = 10 * MS;
 

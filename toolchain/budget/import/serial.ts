@@ -2,8 +2,8 @@
  * A capture of the serial console with the host's times: grabserial, tio, or `ts` of moreutils. Pure.
  *
  * The host stamps when a piece of USB data arrived, so a time is off by some milliseconds, and it is the time of the
- * printing: a console that is slower than the boot stamps later and later. Where lines carry the kernel's own times too,
- * the distance of both clocks shows that. Nobody sees power-on: the zero is the first character.
+ * printing: a console that is slower than the boot stamps later and later. Where lines carry the kernel's own times
+ * too, the distance of both clocks shows that. Nobody sees power-on: the zero is the first character.
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';

@@ -1,8 +1,8 @@
 /**
  * When systemd's units started: the JSON of `systemd-analyze plot`, and `systemctl show` of units. Pure.
  *
- * The plot cuts every stamp off at the end of the boot, but not the column `time`; so a unit ends when it began plus that
- * time. Stamps are microseconds since the kernel's start, and 0 is "never".
+ * The plot cuts every stamp off at the end of the boot, but not the column `time`; so a unit ends that long after it
+ * began. Stamps are microseconds since the kernel's start, and 0 is "never".
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
 import { BOOT_NS_MAX, type MeasuredBoot } from '../measured-boot.ts';

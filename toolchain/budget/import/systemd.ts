@@ -11,7 +11,7 @@ import { applyDictionary } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
 import { isBinary, type LogInput, logText, rowName, wholeText } from './log-input.ts';
 import { unitRows } from './systemd-units.ts';
-import { boundedRows, firmwareFlag, MS, plausibleNs, US } from './plausible.ts';
+import { boundedRows, firmwareFlag, MS, plausibleNs, SELF_CLOCK_NS, US } from './plausible.ts';
 
 const MANAGER = /^(?:Userspace|Finish)TimestampMonotonic=\d/m;
 const UNITS = /^InactiveExitTimestampMonotonic=\d/m;
@@ -161,7 +161,7 @@ function fromProperties(parts: Parts, options: ImportOptions): ImportedBoot {
     finishNs: after('Finish'),
   };
   const { units, left } = unitRows(parts, instants.kernelNs, instants.finishNs);
-  const boot = bootOf(instants, { ...parts, units, uncertaintyNs: US, left }, options);
+  const boot = bootOf(instants, { ...parts, units, uncertaintyNs: SELF_CLOCK_NS, left }, options);
   const total = parts.sentence === undefined ? null : sentenceSpans(parts.sentence);
   const flags = [
     ...boot.flags,
