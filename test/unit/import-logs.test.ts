@@ -4,6 +4,7 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { MEASURED_BOOT, type MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
 import {
   at,
@@ -59,6 +60,50 @@ test('every vector is recognised, and its record passes the schema', () => {
     assert.equal(importOne(vectorLog(path)), boot, path);
   }
 });
+
+test('boot-record: the runtime’s own record, with what the board does not know', () => {
+  const record = bootRecordOf('demo-board', 400 * MS);
+  const boot = importOne(fileLog(JSON.stringify(record)), {
+    facts: { board: undefined, start: 'cold', specimen: 'SN 3' },
+  });
+  assert.equal([boot.board, boot.start, boot.specimen], ['demo-board', 'cold', 'SN 3']);
+  assert.is(boot.evidence, 'board-selfclock');
+  assert.is(boot.source.format, 'boot-record');
+  // 400 ms before the kernel, and setup from 806 to 810 ms after it.
+  assert.is(at(boot, 'kernel'), 400 * MS);
+  assert.is(at(boot, 'init'), 1206 * MS);
+  assert.ok(rows(boot).includes('setup 1206000000 1210000000'));
+  const pretty = JSON.stringify(bootRecordOf('qemu-x86_64', null), undefined, 2);
+  assert.is(
+    importOne(fileLog(pretty), { facts: { board: undefined } }).evidence,
+    'virtual-wallclock',
+  );
+  const late = importOne(fileLog(JSON.stringify(bootRecordOf('demo-board', 1700e9))), {
+    facts: { board: 'demo-board' },
+  });
+  assert.ok(flagWords(late).includes('BUDGET_FLAG_FIRMWARE_LONG!'));
+});
+
+function bootRecordOf(board: string, beforeKernelNs: number | null): BootRecord {
+  return {
+    kind: 'coldseal-boot-record',
+    schema: 1,
+    outcome: 'booted',
+    product: 'demo',
+    board,
+    isProduction: false,
+    engine: 'quickjs',
+    kernel: '6.12',
+    clock: { name: 'CLOCK_BOOTTIME', beforeKernelNs, counter: null },
+    stages: [{ name: 'setup', startNs: 806 * MS, endNs: 810 * MS }],
+    slot: 'a',
+    attempts: [{ slot: 'a', reason: null }],
+    release: null,
+    images: [],
+    containers: [],
+    notes: [],
+  };
+}
 
 test('the kernel log has kernel, initrd and userspace at the lines that say so', () => {
   const boot = importOne(vectorLog('kernel/dmesg.txt'));

@@ -61,6 +61,11 @@ test('a log that is not to be believed is refused by name', () => {
     ['FORMAT_BOOT_LOG_BINARY', fileLog(Buffer.alloc(4096)), 'kernel-log'],
     ['FORMAT_BOOT_LOG_AMBIGUOUS', REPORT + KERNEL.repeat(20)],
 
+    ['FORMAT_BOOT_LOG_TRUNCATED', '{"kind":"coldseal-boot-record","schema":1,"outc'],
+    ['FORMAT_BOOT_LOG_TRUNCATED', 'hello\nworld\n', 'boot-record'],
+    ['FORMAT_BOOT_LOG_EMPTY', '\n', 'boot-record'],
+    ['FORMAT_BOOT_REPORT', '{"kind":"coldseal-boot-record","schema":1}\n'],
+
     ['FORMAT_BOOT_LOG_WALL_CLOCK', vectorLog('kernel/dmesg-T.txt')],
     ['FORMAT_BOOT_LOG_WALL_CLOCK', vectorLog('kernel/dmesg-iso.txt')],
     ['FORMAT_BOOT_LOG_WALL_CLOCK', vectorLog('kernel/dmesg-delta.txt')],

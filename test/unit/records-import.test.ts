@@ -60,6 +60,26 @@ async function run(...words: readonly string[]): Promise<Run> {
 const vector = (path: string): string => join(BOOT_LOGS, path);
 const KERNEL = vector('kernel/dmesg.txt');
 
+/** The record of a board that is not `x`. */
+const OTHER_BOARD = JSON.stringify({
+  kind: 'coldseal-boot-record',
+  schema: 1,
+  outcome: 'halt',
+  product: 'demo',
+  board: 'other',
+  isProduction: false,
+  engine: 'quickjs',
+  kernel: '6.12',
+  clock: { name: 'CLOCK_BOOTTIME', beforeKernelNs: null, counter: null },
+  stages: [],
+  slot: null,
+  attempts: [],
+  release: null,
+  images: [],
+  containers: [],
+  notes: [],
+});
+
 function recordsIn(path: string): MeasuredBoot[] {
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
   return lines.map((line) => MEASURED_BOOT.parse(JSON.parse(line)));
@@ -243,6 +263,7 @@ test('input of the wrong kind is refused, and nothing is written', async () => {
     ['USAGE_OPTION_CONFLICT', 2, KERNEL, '--append', '--force'],
     ['USAGE_OPTION_CONFLICT', 2, KERNEL, '--merge', '--split'],
     ['USAGE_OPTION_CONFLICT', 2, '-', '-'],
+    ['USAGE_OPTION_CONFLICT', 2, file('other.json', OTHER_BOARD)],
   ];
   for (const [code, exit, ...words] of cases) {
     const result = await run(...words, '-o', out, '--board', 'x');

@@ -64,6 +64,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   keys: 'Keys',
   disk: 'Disks',
   board: 'Boards',
+  records: 'Boot records',
   history: 'History of boots',
   qa: 'Measuring boards',
 };

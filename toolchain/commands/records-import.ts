@@ -10,6 +10,7 @@ const MS = 1e6;
 /** As in the registry of importers, which is not loaded for help; a test holds them together. */
 export const FORMAT_CHOICES = [
   'auto',
+  'boot-record',
   'kernel-log',
   'serial',
   'systemd',
@@ -28,9 +29,10 @@ export const recordsImport = defineCommand({
 that says when each stage began and ended, on which clock, who observed it, and what about it is not plausible.
 
 LOG is a file, - for stdin, a directory such as a copy of /sys/firmware/acpi/fpdt/boot, or a tar archive of one. Its
-kind is recognised by content: kernel-log (dmesg), serial (grabserial, tio, ts), systemd (systemctl show, systemd-analyze),
-bootstage and bootstage-dt (U-Boot), cbmem (coreboot), fpdt (ACPI), efi-loader (EFI variables), logic-analyser (sigrok,
-Logic 2). Without --merge each LOG is a boot of its own; with it all are of one boot and are laid onto one clock.
+kind is recognised by content: boot-record (/run/coldseal/boot.json), kernel-log (dmesg), serial (grabserial, tio, ts),
+systemd (systemctl show, systemd-analyze), bootstage and bootstage-dt (U-Boot), cbmem (coreboot), fpdt (ACPI),
+efi-loader (EFI variables), logic-analyser (sigrok, Logic 2). Without --merge each LOG is a boot of its own; with it all
+are of one boot and are laid onto one clock.
 
 A log that cannot be what it is given for is refused. A boot that can be read and cannot be true is kept, and its flags
 say so: a report counts it as no evidence. docs/boot-records.md has the commands to run on the board, the event

@@ -52,6 +52,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'chromium', debian: 'chromium', why: 'outside judge of report pages; takes screenshots' },
   { tool: 'cmark-gfm', debian: 'cmark-gfm', why: 'outside judge of job summaries' },
   { tool: 'cpio', debian: 'cpio', why: 'outside judge of initramfs archives' },
+  { tool: 'dtc', debian: 'device-tree-compiler', why: 'outside judge of boot logs' },
   { tool: 'fsck.erofs', debian: 'erofs-utils', why: 'outside judge of every image written' },
   { tool: 'fsck.fat', debian: 'dosfstools', why: 'outside judge of the boot partition' },
   { tool: 'fsverity', debian: 'fsverity', why: 'outside judge of fs-verity digests' },
@@ -103,6 +104,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
+  { tool: 'sigrok-cli', debian: 'sigrok-cli', why: 'outside judge of boot logs' },
   { tool: 'sqlite3', debian: 'sqlite3', why: 'outside judge of the history of boots' },
   { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   {

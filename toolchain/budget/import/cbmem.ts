@@ -20,7 +20,9 @@ import {
 
 const TITLE = /^ {0,4}(\d{1,4}) entries total:/;
 /** `  11:start of bootblock      64,231 (62,002)`; coreboot of 2012 had no names. */
-const ROW = /^ {0,6}(\d{1,6}):(.{0,80}?) {0,60}(-?[\d,]{1,27})(?: \([\d,]{1,27}\))?$/;
+const ROW_HEAD = /^ {0,6}(\d{1,6}):/;
+const ROW_TAIL = /(-?[\d,]{1,27})(?: \([\d,]{1,27}\))?$/;
+const TAIL_LENGTH = 60;
 /** `11<tab>64231<tab>62002<tab>start of bootblock`. */
 const TABBED = /^(\d{1,6})\t(-?\d{1,20})\t(-?\d{1,20})\t(.{1,80})$/;
 
@@ -69,9 +71,7 @@ function readStamps(lines: readonly string[]): Stamp[] {
     if (tabbed !== null) {
       return [{ id: Number(tabbed[1]), us: Number(tabbed[2]), name: tabbed[4]!.trim() }];
     }
-    const row = ROW.exec(line.trimEnd());
-    if (row === null) return [];
-    return [{ id: Number(row[1]), us: Number(row[3]!.replaceAll(',', '')), name: row[2]!.trim() }];
+    return tableRow(line.trimEnd());
   });
   const promised = TITLE.exec(lines[0] ?? '')?.[1];
   if (promised !== undefined && Number(promised) !== stamps.length) {
@@ -86,6 +86,17 @@ function readStamps(lines: readonly string[]): Stamp[] {
     });
   }
   return stamps;
+}
+
+/** A row of `cbmem -t`, read from both ends: what is between them is the name. */
+function tableRow(line: string): Stamp[] {
+  const head = ROW_HEAD.exec(line);
+  if (head === null) return [];
+  const rest = line.slice(head[0].length);
+  const tail = ROW_TAIL.exec(rest.slice(-TAIL_LENGTH));
+  if (tail === null) return [];
+  const name = rest.slice(0, rest.length - tail[0].length).trim();
+  return [{ id: Number(head[1]), us: Number(tail[1]!.replaceAll(',', '')), name }];
 }
 
 function bootOf(

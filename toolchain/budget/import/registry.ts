@@ -5,6 +5,7 @@
  * say yes: a log that is taken for the wrong kind gives wrong figures, not an error.
  */
 import { ColdsealError } from '../../../runtime/format/errors.ts';
+import { bootRecord } from './boot-record.ts';
 import { bootstageDt } from './bootstage-dt.ts';
 import { bootstage } from './bootstage.ts';
 import { cbmem } from './cbmem.ts';
@@ -19,6 +20,7 @@ import { systemd } from './systemd.ts';
 
 /** Every importer, in the order help shows them. */
 export const IMPORTERS: readonly Importer[] = [
+  bootRecord,
   kernelLog,
   serial,
   systemd,
