@@ -74,6 +74,11 @@ test('a log that is not to be believed is refused by name', () => {
     ['FORMAT_BOOT_LOG_NEGATIVE', '[   -1.000000] Linux version 6.12.0\n'],
     ['FORMAT_BOOT_LOG_RANGE', '[18446744073.709551] Linux version 6.12.0\n'],
     ['FORMAT_BOOT_LOG_TWO_BOOTS', KERNEL + KERNEL],
+    ['FORMAT_BOOT_LOG_TWO_BOOTS', `${KERNEL}[    0.000000] Command line: quiet\n`],
+    [
+      'FORMAT_BOOT_LOG_TWO_BOOTS',
+      `[    0.000000] Linux version 6\n[    0.300000] panic\n${KERNEL}`,
+    ],
     ['FORMAT_BOOT_LOG_CLOCK', `${KERNEL}[    9.000000] a\n[    3.000000] b\n`],
 
     ['FORMAT_BOOT_LOG_TWO_BOOTS', '0.000000 U-Boot 2024.01\n5.000000 U-Boot 2024.01\n'],
@@ -201,6 +206,10 @@ test('a boot that cannot be true, or not wholly, keeps its record and says so', 
     [
       'BUDGET_FLAG_RECEIVED_TIMES!',
       KERNEL.replace('0.000000', '7.100000').replace('1.000000', '7.200000'),
+    ],
+    [
+      'BUDGET_FLAG_CLOCK_CHANGED',
+      KERNEL.replace('[    1.', '[    0.040000] a\n[    0.000000] b\n[    1.'),
     ],
     [
       'BUDGET_FLAG_CLOCK_CHANGED',

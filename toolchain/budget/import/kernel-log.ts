@@ -118,7 +118,7 @@ const BANNER = /^(?:Linux version \d|Booting Linux on physical CPU)/;
  * machines that need it, some ten milliseconds after the start.
  */
 function isClockChange(fromNs: number, toNs: number): boolean {
-  return fromNs < SECOND && toNs > 0 && toNs < fromNs;
+  return fromNs < SECOND && toNs < fromNs;
 }
 
 /** Where boots begin. Throws FORMAT_BOOT_LOG_CLOCK where time goes back and none does. */
@@ -128,7 +128,8 @@ function bootStarts(lines: readonly StampedLine[]): number[] {
   for (let index = 1; index < lines.length; index++) {
     const { atNs, text, number } = lines[index]!;
     if (atNs < latest - OUT_OF_ORDER_NS) {
-      const isBoot = atNs === 0 || BANNER.test(text);
+      // The banner of a second boot may be missing; that its clock begins at zero is enough.
+      const isBoot = BANNER.test(text) || (atNs === 0 && latest >= SECOND);
       if (!isBoot && !isClockChange(latest, atNs)) throw clockError(number, latest, atNs);
       if (isBoot) starts.push(index);
       latest = atNs;
