@@ -338,6 +338,17 @@ test('large logs are bounded: bytes, lines, the length of a line, rows', () => {
     codeOf(() => importAll(fileLog('\n'.repeat(2_000_001)), { format: 'kernel-log' })),
     'FORMAT_BOOT_LOG_SIZE',
   );
+  const nested = '['.repeat(9 * 1024 * 1024);
+  for (const [json, format] of [
+    [nested, 'boot-record'],
+    [`[{"name":${nested}`, 'systemd'],
+  ] as const) {
+    assert.is(
+      codeOf(() => importAll(fileLog(json), { format })),
+      'FORMAT_BOOT_LOG_SIZE',
+      format,
+    );
+  }
   const million = importOne(
     fileLog(KERNEL + '[    2.000001] x\n[    2.000002] y\n'.repeat(500_000)),
   );

@@ -9,7 +9,14 @@ import { checkBootReport } from '../../board/boot-report.ts';
 import { fromBootRecord } from '../from-boot-record.ts';
 import { applyDictionary } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { isBinary, type LogInput, rowName, soleFile, wholeText } from './log-input.ts';
+import {
+  isBinary,
+  JSON_BYTES_MAX,
+  type LogInput,
+  rowName,
+  soleFile,
+  wholeText,
+} from './log-input.ts';
 import { boundedRows, firmwareFlag, SELF_CLOCK_NS } from './plausible.ts';
 
 const KIND = /^\s{0,100}\{[^}]{0,400}"kind"\s{0,10}:\s{0,10}"coldseal-boot-record"/;
@@ -24,7 +31,9 @@ function recognises(log: LogInput): boolean {
 
 function read(log: LogInput, options: ImportOptions): ImportedBoot[] {
   const bytes = soleFile(log);
-  const record = checkBootReport(parseJson(bytes === undefined ? '' : wholeText(bytes).text));
+  const record = checkBootReport(
+    parseJson(bytes === undefined ? '' : wholeText(bytes, JSON_BYTES_MAX).text),
+  );
   const isEmulated = EMULATED.test(record.board);
   const measured = fromBootRecord(record, {
     evidence: 'board-selfclock',

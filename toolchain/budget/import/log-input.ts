@@ -9,6 +9,8 @@ import type { BootFlag } from '../measured-boot.ts';
 
 /** A kernel log with initcall_debug of a large board has 2 MB; a capture of a logic analyser may have many more. */
 export const LOG_BYTES_MAX = 64 * 1024 * 1024;
+/** JSON is held as values, which take more: a plot of systemd has 150 bytes a unit. */
+export const JSON_BYTES_MAX = 8 * 1024 * 1024;
 /** Two samples for each millisecond of a thousand seconds. */
 const LINES_MAX = 2_000_000;
 /** The kernel's own lines end at 1024 characters. What is behind this many is not looked at. */
@@ -58,9 +60,12 @@ export function isBinary(bytes: Uint8Array): boolean {
 }
 
 /** The text of a log as it is, for formats that are no lines. Throws as `logText` does. */
-export function wholeText(bytes: Uint8Array): { text: string; isUtf8: boolean } {
-  if (bytes.length > LOG_BYTES_MAX) {
-    throw sizeError(`has ${bytes.length} bytes, expected at most ${LOG_BYTES_MAX}`);
+export function wholeText(
+  bytes: Uint8Array,
+  maxBytes: number = LOG_BYTES_MAX,
+): { text: string; isUtf8: boolean } {
+  if (bytes.length > maxBytes) {
+    throw sizeError(`has ${bytes.length} bytes, expected at most ${maxBytes}`);
   }
   if (isBinary(bytes)) {
     throw new ColdsealError('FORMAT_BOOT_LOG_BINARY', 'it is binary, expected text', {

@@ -9,7 +9,14 @@ import { ColdsealError } from '../../../runtime/format/errors.ts';
 import type { BootFlag, MeasuredBoot } from '../measured-boot.ts';
 import { applyDictionary } from './dictionary.ts';
 import type { ImportedBoot, Importer, ImportOptions } from './importer.ts';
-import { isBinary, type LogInput, logText, rowName, wholeText } from './log-input.ts';
+import {
+  isBinary,
+  JSON_BYTES_MAX,
+  type LogInput,
+  logText,
+  rowName,
+  wholeText,
+} from './log-input.ts';
 import { unitRows } from './systemd-units.ts';
 import { boundedRows, firmwareFlag, MS, plausibleNs, SELF_CLOCK_NS, US } from './plausible.ts';
 
@@ -60,7 +67,7 @@ function readParts(log: LogInput): Parts {
     const isPlot = PLOT.test(textOf(bytes));
     if (!isSystemd(textOf(bytes)) && log.files.size > 1) continue;
     if (isPlot) {
-      parts.plot = wholeText(bytes).text;
+      parts.plot = wholeText(bytes, JSON_BYTES_MAX).text;
       continue;
     }
     const { lines, flags } = logText(bytes);
