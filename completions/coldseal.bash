@@ -12,9 +12,9 @@ _coldseal() {
     --verity) words='require if-supported off' ;;
     --accept) words='production development factory recovery' ;;
     --mode) words='boot install' ;;
+    --format) words='auto boot-record kernel-log serial systemd bootstage bootstage-dt cbmem fpdt efi-loader logic-analyser jsonl csv otava' ;;
     --class) words='virtual-wallclock virtual board-selfclock board-serial board-gpio' ;;
     --start) words='cold warm reboot' ;;
-    --format) words='jsonl csv otava' ;;
     --require) words='root user-namespaces new-mount-api erofs erofs-file erofs-long-symlinks loop overlay overlay-data-only overlay-verity overlay-append overlay-descriptors overlay-detached overlay-userxattr-data verity-intact verity reflink idmap fuse' ;;
   esac
   if [[ -n $words ]]; then
@@ -23,16 +23,18 @@ _coldseal() {
   fi
   path="${COMP_WORDS[1]}"
   case "$path" in
-    image|store|keys|disk|board|history)
+    image|store|keys|disk|records|qa|board|history)
       if [[ $COMP_CWORD -gt 2 ]]; then path="$path ${COMP_WORDS[2]}"; fi ;;
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys release verify disk boot report board history doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify disk boot records report qa board history doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest diff check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
     'disk') words='check flash' ;;
+    'records') words='import' ;;
+    'qa') words='calibrate' ;;
     'board') words='list show check' ;;
     'history') words='add list show trend export' ;;
     'image build') words='--from-file --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
@@ -54,8 +56,10 @@ _coldseal() {
     'verify') words='--trust --board --product --accept --min-epoch --deny --mode --output --force --json --quiet --color --help' ;;
     'disk check') words='--trust --json --quiet --color --help' ;;
     'disk flash') words='--yes --force --json --quiet --color --help' ;;
-    'boot') words='--runs --out --board --console --shell --timeout --json --quiet --color --help' ;;
+    'boot') words='--runs --out --board --io --calibration --console --shell --timeout --json --quiet --color --help' ;;
+    'records import') words='--output --append --force --format --board --class --start --specimen --condition --release-version --release-id --measured-at --dictionary --uncertainty-ms --firmware-limit --merge --split --json --quiet --color --help' ;;
     'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --quiet --color --help' ;;
+    'qa calibrate') words='--virtual --real --output --force --json --quiet --color --help' ;;
     'board list') words='--json --quiet --color --help' ;;
     'board show') words='--json --quiet --color --help' ;;
     'board check') words='--config --fetch --image --strict --json --quiet --color --help' ;;
