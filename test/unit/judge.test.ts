@@ -314,6 +314,18 @@ test('rows of one stage are added up; one that did not end leaves it without a t
   assert.equal(samples({ ...boot, stages }), [null]);
 });
 
+test('firmware and loaders are what is before the kernel, where a budget asks for it', () => {
+  const parts = { 'before-kernel': null, firmware: 80, loader: 50, kernel: 350 };
+  const boots = measuredBoots(2, () => ({ evidence: 'virtual', stageMs: parts }));
+  const evidence = judged({
+    candidate: boots,
+    budget: { stages: [{ name: 'before-kernel', ns: 120 * MS }] },
+  });
+  const { code, sentence } = find(evidence, 'virtual-cold/stage/before-kernel');
+  assert.is(code, 'BUDGET_STAGE');
+  assert.match(sentence, '130.0 ms of 120.0 ms');
+});
+
 // --- regression ------------------------------------------------------------------------------------------------
 
 test('5 % of one stage are found with one virtual boot, and the stage is named', () => {

@@ -164,9 +164,12 @@ function namesOf(boots: readonly MeasuredBoot[]): Names {
   return { releases, releaseOf, specimens, specimenOf };
 }
 
+/** By boot. */
+type Durations = (number | null)[];
+
 /** Stages in the order of the boots, then stretches as the budget lists them. */
 function stageColumns(boots: readonly MeasuredBoot[], budget: EvidenceBudget): StageColumn[] {
-  const columns = new Map<string, (number | null)[]>();
+  const columns = new Map<string, Durations>();
   boots.forEach(({ stages }, index) => {
     for (const { name, startNs, endNs } of stages) {
       const column = columnOf(columns, stageOf(name), boots.length);
@@ -177,7 +180,11 @@ function stageColumns(boots: readonly MeasuredBoot[], budget: EvidenceBudget): S
   });
   const budgets = new Map(budget.stages.map(({ name, ns }) => [name, ns]));
   // A budget for a stage that no record has is a column of unknowns, so that it cannot pass unseen.
-  for (const { name } of budget.stages) columnOf(columns, name, boots.length);
+  for (const { name } of budget.stages) {
+    if (name === BEFORE_KERNEL && !columns.has(name))
+      columns.set(name, beforeKernel(columns, boots.length));
+    columnOf(columns, name, boots.length);
+  }
   return [
     ...[...columns].map(([name, durations]) => columnFrom(name, durations, budgets.get(name))),
     ...budget.stretches.map(({ name, from, to, ns }) =>
@@ -190,14 +197,26 @@ function stageColumns(boots: readonly MeasuredBoot[], budget: EvidenceBudget): S
   ];
 }
 
+/** The processor's counter tells of one stretch before the kernel, firmware and loaders of its two parts. */
+const BEFORE_KERNEL = 'before-kernel';
+const PARTS = ['firmware', 'loader'];
+
+function beforeKernel(columns: ReadonlyMap<string, Durations>, boots: number): Durations {
+  const parts = PARTS.flatMap((name) => {
+    const column = columns.get(name);
+    return column === undefined ? [] : [column];
+  });
+  return Array.from({ length: boots }, (_, boot) => {
+    const known = parts.map((column) => column[boot]!).filter((ns) => ns !== null);
+    if (known.includes(BROKEN)) return BROKEN;
+    return known.length === 0 ? null : known.reduce((sum, ns) => sum + ns, 0);
+  });
+}
+
 /** Stands in a column, while it is made, for a stage that did not end. */
 const BROKEN = -1;
 
-function columnOf(
-  columns: Map<string, (number | null)[]>,
-  name: string,
-  length: number,
-): (number | null)[] {
+function columnOf(columns: Map<string, Durations>, name: string, length: number): Durations {
   const found = columns.get(name);
   if (found !== undefined) return found;
   const column = Array.from<number | null>({ length }).fill(null);
