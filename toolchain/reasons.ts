@@ -6,15 +6,20 @@
 export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   BUDGET_ENGINE_SIZE: 'the engine of a board is larger than its initramfs may be',
   BUDGET_EVIDENCE: 'boot records cannot carry a verdict',
+  BUDGET_FLAG_BEFORE_POWER_ON:
+    'a board was heard while the command that switches its power on was still running',
   BUDGET_FLAG_CLOCK_CHANGED:
     'the kernel changed its clock while it started, and what was before is not in the record',
   BUDGET_FLAG_CONSOLE_BEHIND:
     'a serial console printed later than the kernel wrote, so its times are those of the printing',
+  BUDGET_FLAG_CONSOLE_RECORD: 'the boot record that a board printed on its console is damaged',
   BUDGET_FLAG_CONTAINER: 'an early container of a measured boot did not start',
   BUDGET_FLAG_EMULATED: "a log of an emulator was given as a real board's",
   BUDGET_FLAG_EVENT_MISSING: 'an event that the dictionary needs is not in the log',
   BUDGET_FLAG_FIRMWARE_LONG:
     'the time before the kernel is longer than any firmware takes; the counter survived a reset',
+  BUDGET_FLAG_FIRST_BOOT:
+    'the first boot of a release in a run, which may do what later ones do not',
   BUDGET_FLAG_IN_CONTAINER: 'time stamps of systemd are those of a container, not of a boot',
   BUDGET_FLAG_KERNEL_GAP:
     'what the kernel does before its clock starts is in none of the merged logs',
@@ -28,6 +33,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
     "a boot record's clock begins after the budget does, and no constant says by how much",
   BUDGET_FLAG_NO_STOP: 'a boot record lacks the event that the budget ends with',
   BUDGET_FLAG_RECEIVED_TIMES: 'a kernel log has the times at which the journal received its lines',
+  BUDGET_FLAG_RESTARTED: 'a board started again during a boot; the time counts from power-on',
   BUDGET_FLAG_ROWS_LEFT_OUT: 'a boot has more rows than a record holds',
   BUDGET_FLAG_SLOT_REFUSED: 'a measured boot refused a slot before it booted another',
   BUDGET_FLAG_SOFT_REBOOT:
@@ -68,6 +74,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_OBJECT_PATH: 'a dump of a release looks for content where its digest does not say',
   CONFIG_OBJECT_UNDIGESTED: 'a dump of a release refers to content without an fs-verity digest',
   CONFIG_PEM: 'a file has no certificates in PEM, or a damaged one',
+  CONFIG_QA_CHANGED: 'a measuring run cannot go on, because what it measures is another now',
   CONFIG_SOURCE_DATE_EPOCH: 'SOURCE_DATE_EPOCH is not a number of seconds',
   CONFIG_STORE_SIZE: 'the files of the store do not fit into its size',
   CONFIG_TRUST_NOT_ROOT: 'a trust file holds a certificate that is not a self-signed root',
@@ -123,8 +130,10 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_KERNEL_CONFIG: 'a file is not the configuration of a kernel',
   FORMAT_KERNEL_PAYLOAD: 'the compressed kernel inside a kernel image cannot be taken out',
   FORMAT_MODULE_SIGNATURE: 'the signature at the end of a kernel module is damaged',
+  FORMAT_QA_RUN: 'the file run.json of a measuring run is damaged or of another version',
   FORMAT_RELEASE_JSON: "release.json is not a release's record",
   FORMAT_TREE_FILE_SIZE: 'a file is larger than an image can describe',
+  HOST_BOARD_OTHER_RELEASE: 'a board booted another release than the one that was to be measured',
   HOST_BOARD_OUTPUT: 'a virtual board wrote more to its console or report port than any boot does',
   HOST_BOARD_SILENT: 'a virtual board ended without handing over a boot record',
   HOST_BOARD_TIMEOUT: 'a virtual board did not power off within its time',
@@ -140,6 +149,11 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   HOST_NO_NETWORK:
     'nothing could be fetched from a mirror of Debian, and the cache does not have it',
   HOST_PACKAGE_MISSING: 'a Debian suite has no such package',
+  HOST_QA_BUSY: 'a measuring run is at work in the same directory',
+  HOST_RIG_COMMAND: 'a command of a rig ended with an error or took too long',
+  HOST_RIG_POWER: 'a board was heard while its power should have been off',
+  HOST_RIG_RECORD: 'what a command handed over is not the record of the boot that was asked for',
+  HOST_RIG_SERIAL: 'a serial device cannot be read, or is gone',
   HOST_STORE_BUSY: 'the object store is in use by a writer or a garbage collection',
   HOST_TOOL_FAILED: 'a program that was run ended with an error',
   HOST_TOOL_MISSING: 'a program or keyring that is needed is not installed',
@@ -174,6 +188,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_NOT_CONFIRMED: 'a device was not overwritten because nobody confirmed it',
   USAGE_NOT_MOUNTED: 'no composefs mount is at this directory',
   USAGE_NO_DISK: 'a release to boot has no disk',
+  USAGE_NO_RUN: 'a directory holds no measuring run that could go on',
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',
   USAGE_PLAN: 'a plan of boots is none, is out of bounds or takes too many boots',

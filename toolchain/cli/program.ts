@@ -31,6 +31,7 @@ import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import { qaCalibrate } from '../commands/qa-calibrate.ts';
 import { recordsImport } from '../commands/records-import.ts';
+import { qa } from '../commands/qa.ts';
 import { release } from '../commands/release.ts';
 import { report } from '../commands/report.ts';
 import { verify } from '../commands/verify.ts';
@@ -77,6 +78,7 @@ export const COMMANDS: readonly Command[] = [
   recordsImport,
   report,
   qaCalibrate,
+  qa,
   boardList,
   boardShow,
   boardCheck,
