@@ -9,7 +9,10 @@ import { join } from 'node:path';
 import { libc } from '../../runtime/engines/node/libc.ts';
 
 /** What the board does, and how many milliseconds after what came before. */
-export type PlayedStep = readonly [afterMs: number, print: string | Buffer | 'disconnect'];
+export type PlayedStep = readonly [afterMs: number, print: string | Buffer | typeof DISCONNECT];
+
+/** Instead of printing: the device goes away. */
+export const DISCONNECT: unique symbol = Symbol('disconnect');
 
 export interface PtyBoard extends Disposable {
   /** The device that the driver opens. */
@@ -52,7 +55,7 @@ export function makePtyBoard(dir: string): PtyBoard {
     let atMs = 0;
     for (const [afterMs, what] of script) {
       atMs += afterMs;
-      timers.push(setTimeout(() => (what === 'disconnect' ? close() : print(what)), atMs));
+      timers.push(setTimeout(() => (what === DISCONNECT ? close() : print(what)), atMs));
     }
   };
   const look = setInterval(() => {

@@ -357,16 +357,22 @@ test('a directory where nothing can be written is told at once', async () => {
 
 test('--dry-run shows the order and the commands, and does nothing', async () => {
   const args = [
-    ...[at('new'), '--baseline', at('old'), '--boots', '40', '--dry-run'],
-    ...[
-      '--board',
-      'serial:/dev/ttyUSB9,921600',
-      '--power-on',
-      'relay on',
-      '--power-off',
-      'relay off',
-    ],
-    ...['--select', 'mux $COLDSEAL_ARM', '--off-time', '12'],
+    at('new'),
+    '--baseline',
+    at('old'),
+    '--boots',
+    '40',
+    '--dry-run',
+    '--board',
+    'serial:/dev/ttyUSB9,921600',
+    '--power-on',
+    'relay on',
+    '--power-off',
+    'relay off',
+    '--select',
+    'mux $COLDSEAL_ARM',
+    '--off-time',
+    '12',
   ];
   const { code, stdout, stderr } = await run(args);
   assert.equal([code, stderr], [0, '']);

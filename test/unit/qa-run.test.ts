@@ -28,6 +28,7 @@ import { RECORD_FILES, RunJournal } from '../../toolchain/qa/run-journal.ts';
 import type { RunRecord } from '../../toolchain/qa/run-record.ts';
 import { parseSchedule, scheduleBoots, scheduleText } from '../../toolchain/qa/schedule.ts';
 import { summarizeRun, summaryTable } from '../../toolchain/qa/summary.ts';
+import { libc } from '../../runtime/engines/node/libc.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { expectCode, expectCodeAsync } from '../support/expect-code.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
@@ -328,6 +329,37 @@ test('a kill at any byte of a record leaves a run that goes on', async () => {
     assert.equal(readFileSync(path), whole);
   }
 });
+
+test('a full disk takes nothing of what was measured', async () => {
+  // A limit on the size of files is a disk that is full in the middle of a line.
+  const limit = (bytes: bigint): void => {
+    const RLIMIT_FSIZE = 1;
+    const set = libc().bind<(kind: number, limits: Buffer) => number>('setrlimit', 'int', [
+      'int',
+      'void *',
+    ]);
+    const limits = Buffer.alloc(16);
+    limits.writeBigUInt64LE(bytes, 0);
+    limits.writeBigUInt64LE(UNLIMITED, 8);
+    assert.is(set(RLIMIT_FSIZE, limits), 0);
+  };
+  const inputs = { ...prepared(new FakeDriver(() => bootOf(1))).record.inputs, baseline: null };
+  const long = { boots: 12, schedule: 'c'.repeat(12), inputs };
+  limit(4000n);
+  try {
+    await expectCodeAsync(() => start(new FakeDriver(() => bootOf(1000)), long), 'HOST_NO_SPACE');
+  } finally {
+    limit(UNLIMITED);
+  }
+  const kept = recorded().length;
+  assert.ok(kept > 0 && kept < 12, String(kept));
+  const going = new FakeDriver(() => bootOf(1000));
+  await start(going, long);
+  assert.is(going.booted.length, 12 - kept);
+  assert.not.match(notes.join('\n'), /cut off/);
+});
+
+const UNLIMITED = 2n ** 64n - 1n;
 
 test('a record beside another counts only together with it', async () => {
   const others = [bootOf(900, { evidence: 'board-selfclock' })];

@@ -10,13 +10,13 @@ import { type SerialDriverOptions, serialDriver } from '../../toolchain/qa/seria
 import { grabserialText, LineSplitter, type SerialLine } from '../../toolchain/qa/serial-lines.ts';
 import { SerialPort } from '../../toolchain/qa/serial-port.ts';
 import { codeOf, expectCodeAsync } from '../support/expect-code.ts';
-import { makePtyBoard, type PlayedStep, type PtyBoard } from '../support/pty-board.ts';
+import { DISCONNECT, makePtyBoard, type PlayedStep, type PtyBoard } from '../support/pty-board.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('qa serial');
 
 const find: EventFinder = (text) => [
-  ...(/^U-Boot 20/.test(text) ? ['loader'] : []),
+  ...(text.startsWith('U-Boot 20') ? ['loader'] : []),
   ...(/Starting kernel/.test(text) ? ['kernel'] : []),
   ...(/app: ready|login: $/.test(text) ? ['ready'] : []),
 ];
@@ -242,7 +242,7 @@ test('a board that talks while its power should be off has power', async () => {
 test('a device that goes away ends the run', async () => {
   board.play([
     [5, 'U-Boot 2026.01\n'],
-    [5, 'disconnect'],
+    [5, DISCONNECT],
   ]);
   await expectCodeAsync(() => bootOnce(), 'HOST_RIG_SERIAL');
 });

@@ -135,7 +135,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
       ? await resumedRequest(release, options)
       : await newRequest(release, options);
     const prepared = await prepareRun(request);
-    if (options.dryRun) return await showPlan(prepared, output);
+    if (options.dryRun) return showPlan(prepared, output);
     const dir = options.output ?? refuseWithout('--output DIR', 'the records are kept there');
     const { measure } = await import('../qa/measure.ts');
     const run = await measure(prepared, {
@@ -146,7 +146,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
       nowMs: () => performance.now(),
       now: () => new Date().toISOString(),
     });
-    return await report(run, output);
+    return report(run, output);
   },
 });
 
@@ -214,12 +214,12 @@ async function newRequest(release: string | undefined, options: QaOptions): Prom
 /** What the run in --output was begun with. */
 async function resumedRequest(
   release: string | undefined,
-  { output: dir, dryRun: _, ...others }: QaOptions & { readonly resume: boolean },
+  options: QaOptions & { readonly resume: boolean },
 ): Promise<RunRequest> {
+  const { output: dir, dryRun: _, resume: _resume, condition, ...rest } = options;
   const { requestOf } = await import('../qa/prepare-run.ts');
   const { readRunRecord, RUN_FILE } = await import('../qa/run-record.ts');
   if (dir === undefined) refuseWithout('--output DIR', 'it holds the run that goes on');
-  const { resume: _resume, condition, ...rest } = others;
   const isAlone =
     release === undefined &&
     condition.length === 0 &&

@@ -32,5 +32,5 @@ export function scheduleText(schedule: readonly Arm[]): string {
 
 /** The schedule of letters. */
 export function parseSchedule(text: string): Arm[] {
-  return [...text].map((letter) => (letter === 'b' ? 'baseline' : 'candidate'));
+  return Array.from(text, (letter) => (letter === 'b' ? 'baseline' : 'candidate'));
 }

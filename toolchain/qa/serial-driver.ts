@@ -78,7 +78,7 @@ export function serialDriver(options: SerialDriverOptions): BootDriver {
     async boot(request) {
       port ??= new SerialPort(device, baud);
       isPowered = true;
-      return await bootOnce(port, request, options);
+      return bootOnce(port, request, options);
     },
     async [Symbol.asyncDispose]() {
       await port?.[Symbol.asyncDispose]();
