@@ -5,27 +5,32 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MEASURED_BOOT, type MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
 import type { BootDriver, DrivenBoot } from '../../toolchain/qa/driver.ts';
+import { loadEvents } from '../../toolchain/qa/load-events.ts';
 import { type EventFinder, SerialBoot } from '../../toolchain/qa/serial-boot.ts';
 import { type SerialDriverOptions, serialDriver } from '../../toolchain/qa/serial-driver.ts';
 import { grabserialText, LineSplitter, type SerialLine } from '../../toolchain/qa/serial-lines.ts';
 import { SerialPort } from '../../toolchain/qa/serial-port.ts';
-import { codeOf, expectCodeAsync } from '../support/expect-code.ts';
+import { codeOf, expectCode, expectCodeAsync } from '../support/expect-code.ts';
 import { DISCONNECT, makePtyBoard, type PlayedStep, type PtyBoard } from '../support/pty-board.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('qa serial');
 
-const find: EventFinder = (text) => [
-  ...(text.startsWith('U-Boot 20') ? ['loader'] : []),
-  ...(/Starting kernel/.test(text) ? ['kernel'] : []),
-  ...(/app: ready|login: $/.test(text) ? ['ready'] : []),
-];
+const DICTIONARY = `events:
+  - { name: loader, pattern: '^U-Boot 20' }
+  - { name: starting, pattern: 'Starting kernel' }
+  - { name: ready, pattern: 'app: ready|login: $' }
+stages:
+  - { name: load, from: loader, to: starting }
+  - { name: start, from: starting, to: ready }
+`;
 
 let dir: TempDir;
 let board: PtyBoard;
 
 test.before.each(() => {
   dir = tempDir();
+  writeFileSync(join(dir.path, 'events.yaml'), DICTIONARY);
   board = makePtyBoard(dir.path);
 });
 test.after.each(() => {
@@ -45,7 +50,7 @@ function driverOf(changes: Partial<SerialDriverOptions> = {}): BootDriver {
     settleMs: 20,
     timeoutMs: 20_000,
     board: 'bench',
-    events: { find, stop: 'ready' },
+    events: loadEvents(join(dir.path, 'events.yaml'), 'ready'),
     ...changes,
   });
 }
@@ -70,7 +75,11 @@ async function putAway(driver: BootDriver): Promise<void> {
   }
 }
 
-const names = ({ events }: MeasuredBoot): string[] => events.map(({ name }) => name);
+/** The events that the dictionary has, and power-on. */
+const names = ({ events }: MeasuredBoot): string[] =>
+  events
+    .map(({ name }) => name)
+    .filter((name) => /^(?:power-on|loader|starting|ready)$/.test(name));
 const GOOD: readonly PlayedStep[] = [
   [5, 'U-Boot 2026.01\r\n'],
   [10, 'Starting kernel ...\r\n'],
@@ -81,7 +90,14 @@ test('a boot is its events, from the moment that the power is on', async () => {
   board.play(GOOD);
   const { record, others, capture } = await bootOnce();
   assert.equal([record.outcome, record.reason, others], ['booted', null, []]);
-  assert.equal(names(record), ['power-on', 'loader', 'kernel', 'ready']);
+  assert.equal(names(record), ['power-on', 'loader', 'starting', 'ready']);
+  // Beside them what the importer of captures knows, and the dictionary's stages between events.
+  const at = new Map(record.events.map(({ name, atNs }) => [name, atNs]));
+  assert.equal([at.get('first-character'), at.get('u-boot')], [at.get('loader'), at.get('loader')]);
+  assert.equal(record.stages, [
+    { name: 'load', startNs: at.get('loader')!, endNs: at.get('starting')! },
+    { name: 'start', startNs: at.get('starting')!, endNs: at.get('ready')! },
+  ]);
   const times = record.events.map(({ atNs }) => atNs);
   assert.equal(
     times,
@@ -115,7 +131,7 @@ test('a prompt is an event without the end of its line', async () => {
 test('a board that hangs, prints garbage, or nothing, has failed', async () => {
   const garbage = Buffer.from([0xff, 0x00, 0x1b, 0x5b, 0x0a, 0x80, 0x03, 0x04, 0x11, 0x13, 0x0a]);
   const cases: readonly [readonly PlayedStep[], RegExp, readonly string[]][] = [
-    [GOOD.slice(0, 2), /it last printed Starting kernel/, ['power-on', 'loader', 'kernel']],
+    [GOOD.slice(0, 2), /it last printed Starting kernel/, ['power-on', 'loader', 'starting']],
     [[[1, garbage]], /^HOST_BOARD_TIMEOUT: it was not up within 400 ms; it last/, ['power-on']],
     [[], /it printed nothing$/, ['power-on']],
   ];
@@ -125,6 +141,40 @@ test('a board that hangs, prints garbage, or nothing, has failed', async () => {
     assert.is(record.outcome, 'failed');
     assert.match(record.reason!, reason);
     assert.equal(names(record), events);
+  }
+});
+
+test('without stages of its own a dictionary leaves those of the importer, from power-on', async () => {
+  writeFileSync(
+    join(dir.path, 'events.yaml'),
+    "events:\n  - { name: ready, pattern: 'app: ready' }\n",
+  );
+  board.play([
+    [20, 'U-Boot 2026.01\n'],
+    [20, '[    0.000000] Linux version 6.12\n[    0.001000] Memory: 1G\n'],
+    [20, '[    0.021000] Run /init as init process\n'],
+    [5, 'app: ready\n'],
+  ]);
+  const { record } = await bootOnce();
+  const at = new Map(record.events.map(({ name, atNs }) => [name, atNs]));
+  const rows = record.stages.map(({ name, startNs, endNs }) => [name, startNs, endNs]);
+  assert.equal(rows.slice(0, 3), [
+    ['firmware', 0, at.get('first-character')],
+    ['loader', at.get('first-character'), at.get('kernel')],
+    ['kernel', at.get('kernel'), at.get('init')],
+  ]);
+});
+
+test('a dictionary that cannot end a boot is refused', () => {
+  const path = join(dir.path, 'events.yaml');
+  const cases = [
+    "events:\n  - { name: loader, pattern: 'U-Boot' }\n",
+    'events:\n  - { name: ready, channel: D1, edge: rising }\n',
+    "events:\n  - { name: ready, pattern: '(?=a)' }\n",
+  ];
+  for (const text of cases) {
+    writeFileSync(path, text);
+    expectCode(() => loadEvents(path, 'ready'), 'CONFIG_EVENT_DICTIONARY');
   }
 });
 
@@ -151,7 +201,7 @@ test('a board that starts again half-way is one long boot with a flag', async ()
   const { record } = await bootOnce();
   assert.equal(
     [record.outcome, names(record)],
-    ['booted', ['power-on', 'loader', 'kernel', 'ready']],
+    ['booted', ['power-on', 'loader', 'starting', 'ready']],
   );
   const [flag] = record.flags;
   assert.equal([flag!.code, flag!.isUnusable], ['BUDGET_FLAG_RESTARTED', false]);

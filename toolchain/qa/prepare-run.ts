@@ -72,7 +72,9 @@ export async function prepareRun(request: RunRequest): Promise<PreparedRun> {
   const boots = request.boots ?? (rig.driver === 'virtual' ? VIRTUAL_BOOTS : plan.boots);
   const schedule = scheduleText(scheduleBoots(boots, baseline !== null, seed));
   const events =
-    args.dictionary === null ? undefined : loadEvents(resolve(directory, args.dictionary));
+    args.dictionary === null
+      ? undefined
+      : loadEvents(resolve(directory, args.dictionary), board.value.budget.stop);
   const driver = chooseDriver(rig, request, board.value, candidate, events);
   const description = await driver.describe();
   return {
@@ -145,7 +147,7 @@ function chooseDriver(
         powerOff: args.powerOff!,
         offTimeMs: args.offTimeS * 1000,
         settleMs: args.settleS * 1000,
-        events: events === undefined ? undefined : { find: events.find, stop: board.budget.stop },
+        events,
       });
   }
 }

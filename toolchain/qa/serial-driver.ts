@@ -19,8 +19,9 @@ import {
   type DrivenBoot,
 } from './driver.ts';
 import { failedBoot } from './failed-boot.ts';
+import type { SerialEvents } from './load-events.ts';
 import { runRigCommand } from './run-command.ts';
-import { type EventFinder, SerialBoot, serialRecord } from './serial-boot.ts';
+import { SerialBoot, serialRecord } from './serial-boot.ts';
 import { grabserialText, LineSplitter, type SerialLine } from './serial-lines.ts';
 import { SerialPort } from './serial-port.ts';
 
@@ -39,7 +40,7 @@ export interface SerialDriverOptions {
   readonly timeoutMs: number;
   readonly board: string;
   /** Undefined: only the board's own record says when it was up. */
-  readonly events: { readonly find: EventFinder; readonly stop: string } | undefined;
+  readonly events: SerialEvents | undefined;
 }
 
 /** FTDI's converters hand over what they have each 16 ms; jumps up to this have been seen (arduino/Arduino#8477). */
@@ -233,7 +234,8 @@ class Listener {
             },
           ];
     const uncertaintyNs = powerOnNs + SERIAL_LATENCY_NS;
-    const record = serialRecord(this.#boot, { board, uncertaintyNs, reason, flags });
+    const seen = serialRecord(this.#boot, { board, uncertaintyNs, reason, flags });
+    const record = events.complete(seen, this.#lines);
     return { record, others: own === undefined ? [] : [own], capture };
   }
 
@@ -268,7 +270,7 @@ class Listener {
     // What the board said of the boot before is not about this one.
     if (this.#boot.restarts !== restarts) this.#record = undefined;
     if (!isWhole) return;
-    if (line.text !== '') this.#lines.push(line);
+    if (line.text !== '') this.#lines.push({ ...line, atNs: Math.max(0, line.atNs) });
     const found = RECORD_LINE.exec(line.text)?.[0];
     if (found !== undefined) this.#takeRecord(found);
   }
