@@ -24,7 +24,7 @@ import type {
 import { failedBoot } from '../../toolchain/qa/failed-boot.ts';
 import { type FinishedRun, measure, recordsOf, roughTime } from '../../toolchain/qa/measure.ts';
 import type { PreparedRun } from '../../toolchain/qa/prepare-run.ts';
-import { RECORD_FILES, RunJournal } from '../../toolchain/qa/run-journal.ts';
+import { ASIDE_FILES, RECORD_FILES, RunJournal } from '../../toolchain/qa/run-journal.ts';
 import type { RunRecord } from '../../toolchain/qa/run-record.ts';
 import { parseSchedule, scheduleBoots, scheduleText } from '../../toolchain/qa/schedule.ts';
 import { summarizeRun, summaryTable } from '../../toolchain/qa/summary.ts';
@@ -325,7 +325,10 @@ test('a kill at any byte of a record leaves a run that goes on', async () => {
     const going = new FakeDriver(() => bootOf(1000));
     await start(going);
     assert.equal(going.booted, ['6 baseline']);
-    assert.match(notes.join('\n'), /ended within a record: \d+ bytes were cut off/);
+    assert.match(
+      notes.join('\n'),
+      /^\d+ bytes at the end of .* are no whole boot and were cut off$/m,
+    );
     assert.equal(readFileSync(path), whole);
   }
 });
@@ -361,19 +364,21 @@ test('a full disk takes nothing of what was measured', async () => {
 
 const UNLIMITED = 2n ** 64n - 1n;
 
-test('a record beside another counts only together with it', async () => {
+test('what another clock said of a boot has a file of its own, and counts with the boot alone', async () => {
   const others = [bootOf(900, { evidence: 'board-selfclock' })];
   const driver = new FakeDriver(() => bootOf(1000));
   const boot = driver.boot.bind(driver);
   driver.boot = async (request) => ({ ...(await boot(request)), others });
   await start(driver);
+  assert.equal(recorded(), [1, 2, 3, 4, 5, 6]);
+  assert.is(linesOf(ASIDE_FILES.candidate).length, 3);
+  // Killed between both.
   const path = join(run, RECORD_FILES.baseline);
-  const lines = linesOf(RECORD_FILES.baseline);
-  assert.is(lines.length, 6);
-  writeFileSync(path, `${lines.slice(0, 5).join('\n')}\n`);
+  writeFileSync(path, `${linesOf(RECORD_FILES.baseline).slice(0, 2).join('\n')}\n`);
   const going = new FakeDriver(() => bootOf(1000));
   const { boots } = await start(going);
   assert.equal(going.booted, ['6 baseline']);
+  assert.is(linesOf(ASIDE_FILES.baseline).length, 2);
   assert.equal(
     boots.map((each) => each.others.map(({ evidence }) => evidence)),
     [...Array.from({ length: 5 }, () => ['board-selfclock']), []],

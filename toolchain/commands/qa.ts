@@ -113,8 +113,8 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
   },
   examples: [
     {
-      run: 'coldseal qa release --board command:./one-boot.sh --evidence board-gpio --boots 3 -o run',
-      note: 'Boot three times with a program of the bench',
+      run: 'coldseal qa release --board command:./one-boot.sh --evidence board-gpio --plan 80/80 -o run',
+      note: 'Boot as often as a small plan asks for, with a program of the bench',
       before: BEFORE,
     },
     {
@@ -125,7 +125,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
     },
   ],
   exitCodes: {
-    5: 'more boots were over the budget than the plan allows',
+    5: 'over budget, a regression, inconclusive or bad evidence; the reason code says which',
     6: 'the rig failed, not the board; --resume goes on',
     130: 'interrupted; --resume goes on',
   },
@@ -248,22 +248,30 @@ async function showPlan(prepared: PreparedRun, output: Output): Promise<number> 
   return 0;
 }
 
-/** The end of a run: its figures, and whether the budget was kept. */
+/** The end of a run: its figures, and the verdict that the plan gives. */
 async function report(run: FinishedRun, output: Output): Promise<number> {
   const { summarizeRun, summaryTable } = await import('../qa/summary.ts');
+  const { evidenceOfRun } = await import('../qa/run-evidence.ts');
   const { dir, record, board, boots } = run;
   const summary = summarizeRun(boots, board);
   for (const line of summaryTable(summary)) output.line(line);
   if (summary.isRepeatable === false) {
     output.line('boots of one release differ by more than the board file tolerates');
   }
+  const { outcome, checks } = evidenceOfRun(run);
+  output.line(outcome.sentence);
   output.line(`records in ${dir}`);
-  const over = summary.arms.find(({ arm }) => arm === 'candidate')?.over ?? 0;
-  const isWithin = over <= record.plan.exceedances;
   const { plan, seed, schedule } = record;
-  output.result(
-    { run: dir, plan, boots: record.boots, seed, schedule, ...summary },
-    { ok: isWithin },
-  );
-  return isWithin ? 0 : 5;
+  const result = {
+    run: dir,
+    plan,
+    boots: record.boots,
+    seed,
+    schedule,
+    ...summary,
+    outcome,
+    checks,
+  };
+  output.result(result, { ok: outcome.exitCode === 0 });
+  return outcome.exitCode;
 }

@@ -31,7 +31,8 @@ export function failedBoot(failed: FailedBoot): MeasuredBoot {
     conditions: {},
     release: null,
     measuredAt: null,
-    clock: failed.clock ?? { name: 'none', zero: EVENT.POWER_ON, uncertaintyNs: null },
+    // Without a time there is none that could be off; an unknown would make every other boot of the run doubtful.
+    clock: failed.clock ?? { name: 'none', zero: EVENT.POWER_ON, uncertaintyNs: 0 },
     outcome: 'failed',
     reason: oneLine(failed.reason),
     stages: [],

@@ -1,40 +1,43 @@
 /**
- * The records of a measuring run on disk: `boot-records.jsonl` for the candidate, `baseline-records.jsonl` for the
- * baseline, and what each boot printed as `capture-N.log`.
+ * The records of a measuring run on disk, and what each boot printed as `capture-N.log`.
  *
- * Both files hold measured boots, one a line and nothing else, so that whatever reads records reads them, and boots of
- * one arm cannot pass for the other's. N is the boot's place in the schedule; the line names its capture, and so its
- * place. A boot counts when its last line, the one of the driver's class, is whole and on the disk; lines of the same boot
- * by another clock stand before it, with a format that ends in -aside. What a kill or a
- * full disk left of a line is cut off when the run goes on; such a boot is repeated, because nothing is known about it.
+ * Each file holds measured boots of one arm and one clock, one a line and nothing else, so that whatever reads records reads
+ * them, and nothing in them can be mixed up. N is the boot's place in the schedule; a line names its capture, and so its
+ * place. A boot counts when its line in the arm's main file is whole and on the disk; what another clock said of it was
+ * written before that. What a kill or a full disk left of a line, or without its main record, is cut off when the run goes
+ * on; such a boot is repeated, because nothing is known about it.
  */
 import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
   openSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { libc } from '../../runtime/engines/node/libc.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { MEASURED_BOOT, type MeasuredBoot } from '../budget/measured-boot.ts';
+import { writeAll } from '../disk/write-all.ts';
 import { writeFileAtomically } from '../files/atomic-file.ts';
 import { readInput } from '../files/read-input.ts';
 import { syncPath } from '../files/sync-path.ts';
 import type { Arm, DrivenBoot } from './driver.ts';
 
+/** What decides. */
 export const RECORD_FILES: Readonly<Record<Arm, string>> = {
   candidate: 'boot-records.jsonl',
   baseline: 'baseline-records.jsonl',
 };
-
-/** How the format ends of a record that another one of the same boot stands beside. */
-const ASIDE = '-aside';
+/** The same boots by another clock, such as the board's own beside the host's. */
+export const ASIDE_FILES: Readonly<Record<Arm, string>> = {
+  candidate: 'aside-records.jsonl',
+  baseline: 'baseline-aside-records.jsonl',
+};
 
 /** A boot that was recorded. */
 export interface JournalBoot {
@@ -47,8 +50,8 @@ export interface JournalBoot {
 export class RunJournal implements Disposable {
   readonly #dir: string;
   readonly #lock: number;
-  readonly #files = new Map<Arm, number>();
-  readonly #boots: JournalBoot[];
+  readonly #files = new Map<string, number>();
+  readonly #boots: JournalBoot[] = [];
   /** What was found half-written and cut off, for people. */
   readonly remarks: readonly string[];
 
@@ -58,17 +61,9 @@ export class RunJournal implements Disposable {
     this.#lock = lock(dir);
     const remarks: string[] = [];
     try {
-      const boots: JournalBoot[] = [];
-      for (const arm of new Set(schedule)) {
-        const path = join(dir, RECORD_FILES[arm]);
-        const fd = openForAppending(path);
-        this.#files.set(arm, fd);
-        const { kept, remark } = readRecords(path, fd, arm);
-        boots.push(...kept);
-        if (remark !== undefined) remarks.push(remark);
-      }
+      for (const arm of new Set(schedule)) remarks.push(...this.#openArm(arm));
       syncPath(dir);
-      this.#boots = boots.sort((a, b) => a.run - b.run);
+      this.#boots.sort((a, b) => a.run - b.run);
       this.#requireSchedule(schedule);
     } catch (error) {
       this[Symbol.dispose]();
@@ -84,17 +79,14 @@ export class RunJournal implements Disposable {
 
   /** Keeps a boot: when this returns, it is on the disk. */
   append(run: number, arm: Arm, { record, others, capture }: DrivenBoot): JournalBoot {
-    const file = `capture-${run}.log`;
+    const file = captureName(run);
     writeFileAtomically(join(this.#dir, file), capture, { force: true });
     const digest = createHash('sha256').update(capture).digest('hex');
-    const place = (each: MeasuredBoot, suffix: string): MeasuredBoot => {
-      const source = { format: `${each.source.format}${suffix}`, file, sha256: digest };
-      return MEASURED_BOOT.parse({ ...each, source });
-    };
-    const placed = [...others.map((each) => place(each, ASIDE)), place(record, '')];
-    const lines = placed.map((each) => `${JSON.stringify(each)}\n`).join('');
-    appendDurably(join(this.#dir, RECORD_FILES[arm]), this.#files.get(arm)!, Buffer.from(lines));
-    const boot = { run, arm, record: placed.at(-1)!, others: placed.slice(0, -1) };
+    const place = (each: MeasuredBoot): MeasuredBoot =>
+      MEASURED_BOOT.parse({ ...each, source: { ...each.source, file, sha256: digest } });
+    const boot = { run, arm, record: place(record), others: others.map(place) };
+    if (others.length > 0) this.#write(ASIDE_FILES[arm], boot.others);
+    this.#write(RECORD_FILES[arm], [boot.record]);
     this.#boots.push(boot);
     return boot;
   }
@@ -103,6 +95,67 @@ export class RunJournal implements Disposable {
     this.#files.forEach((fd) => closeSync(fd));
     this.#files.clear();
     closeSync(this.#lock);
+  }
+
+  /** Reads both files of an arm; returns what was cut off. */
+  #openArm(arm: Arm): string[] {
+    const [name, asideName] = [RECORD_FILES[arm], ASIDE_FILES[arm]];
+    const main = this.#read(name, () => true);
+    const runs = new Set(main.records.map(({ run }) => run));
+    // Only the last boot can be without its main record; any other is refused by the schedule.
+    const asides = existsSync(join(this.#dir, asideName))
+      ? this.#read(asideName, (run) => runs.has(run))
+      : { records: [], remarks: [] };
+    for (const { run, record } of main.records) {
+      const others = asides.records.filter((aside) => aside.run === run);
+      this.#boots.push({ run, arm, record, others: others.map((aside) => aside.record) });
+    }
+    return [...main.remarks, ...asides.remarks];
+  }
+
+  /** The records of a file up to the first that does not count; the rest is cut off. */
+  #read(name: string, counts: (run: number) => boolean): ReadFile {
+    const path = join(this.#dir, name);
+    const fd = this.#open(name);
+    const bytes = readInput(path);
+    const records: PlacedRecord[] = [];
+    let size = 0;
+    for (let end; (end = bytes.indexOf('\n', size)) >= 0; size = end + 1) {
+      const line = bytes.subarray(size, end).toString('utf8');
+      const placed = parseRecord(path, line, records.length + 1);
+      if (!counts(placed.run)) break;
+      records.push(placed);
+    }
+    if (size === bytes.length) return { records, remarks: [] };
+    ftruncateSync(fd, size);
+    fsyncSync(fd);
+    const remark = `${bytes.length - size} bytes at the end of ${path} are no whole boot and were cut off`;
+    return { records, remarks: [remark] };
+  }
+
+  #open(name: string): number {
+    const known = this.#files.get(name);
+    if (known !== undefined) return known;
+    const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
+    const fd = openSync(join(this.#dir, name), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o644);
+    this.#files.set(name, fd);
+    return fd;
+  }
+
+  /** All or nothing: what a full disk took of a line is taken back. */
+  #write(name: string, records: readonly MeasuredBoot[]): void {
+    const isNew = !this.#files.has(name);
+    const fd = this.#open(name);
+    const before = fstatSync(fd).size;
+    try {
+      const lines = records.map((each) => `${JSON.stringify(each)}\n`).join('');
+      writeAll(fd, Buffer.from(lines), before);
+      fsyncSync(fd);
+      if (isNew) syncPath(this.#dir);
+    } catch (error) {
+      ftruncateSync(fd, before);
+      throw explainSysError(error, `Cannot write ${join(this.#dir, name)}`);
+    }
   }
 
   /** Records are those of the first boots of the schedule, each of its arm. */
@@ -131,53 +184,19 @@ function lock(dir: string): number {
   );
 }
 
-function openForAppending(path: string): number {
-  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-  return openSync(path, flags, 0o644);
+interface PlacedRecord {
+  readonly run: number;
+  readonly record: MeasuredBoot;
 }
 
-/** All or nothing: what a full disk took of a line is taken back. */
-function appendDurably(path: string, fd: number, bytes: Buffer): void {
-  const before = fstatSync(fd).size;
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } catch (error) {
-    ftruncateSync(fd, before);
-    throw explainSysError(error, `Cannot write ${path}`);
-  }
+interface ReadFile {
+  readonly records: readonly PlacedRecord[];
+  readonly remarks: readonly string[];
 }
 
-/** The records of a file; an end that is no whole boot is cut off. */
-function readRecords(path: string, fd: number, arm: Arm): { kept: JournalBoot[]; remark?: string } {
-  const bytes = readInput(path);
-  const end = bytes.lastIndexOf('\n') + 1;
-  const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1);
-  const records = lines.map((line, index) => parseRecord(path, line, index + 1));
-  const kept: JournalBoot[] = [];
-  let waiting: MeasuredBoot[] = [];
-  for (const record of records) {
-    const run = runOf(path, record);
-    if (waiting.length > 0 && runOf(path, waiting[0]!) !== run) throw refusal(path, 'mixed boots');
-    if (isAside(record)) waiting.push(record);
-    else {
-      kept.push({ run, arm, record, others: waiting });
-      waiting = [];
-    }
-  }
-  if (end === bytes.length && waiting.length === 0) return { kept };
-  const whole = lines.slice(0, lines.length - waiting.length);
-  const size = Buffer.byteLength(whole.map((line) => `${line}\n`).join(''));
-  ftruncateSync(fd, size);
-  fsyncSync(fd);
-  const cut = bytes.length - size;
-  return {
-    kept,
-    remark: `${path} ended within a record: ${cut} bytes were cut off, and that boot is repeated`,
-  };
-}
+const captureName = (run: number): string => `capture-${run}.log`;
 
-function parseRecord(path: string, line: string, number: number): MeasuredBoot {
+function parseRecord(path: string, line: string, number: number): PlacedRecord {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -185,16 +204,11 @@ function parseRecord(path: string, line: string, number: number): MeasuredBoot {
     throw refusal(path, `line ${number} is not JSON`);
   }
   const parsed = MEASURED_BOOT.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw refusal(path, `line ${number} is not a measured boot`);
-}
-
-const isAside = ({ source }: MeasuredBoot): boolean => source.format.endsWith(ASIDE);
-
-function runOf(path: string, { source }: MeasuredBoot): number {
-  const run = /^capture-([1-9]\d{0,6})\.log$/.exec(source.file)?.[1];
-  if (run !== undefined) return Number(run);
-  throw refusal(path, `a record is from ${source.file}, expected a capture of this run`);
+  if (!parsed.success) throw refusal(path, `line ${number} is not a measured boot`);
+  const { file } = parsed.data.source;
+  const run = Number(/^capture-([1-9]\d{0,6})\.log$/.exec(file)?.[1]);
+  if (run > 0) return { run, record: parsed.data };
+  throw refusal(path, `line ${number} is from ${file}, expected a capture of this run`);
 }
 
 function refusal(path: string, problem: string): ColdsealError {
