@@ -2,6 +2,7 @@
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
+import { EXAMPLE_BENCH } from '../qa/example-bench.ts';
 import type { FinishedRun } from '../qa/measure.ts';
 import type { PreparedRun, RunRequest } from '../qa/prepare-run.ts';
 
@@ -9,33 +10,6 @@ const TIMEOUT_S = 300;
 const OFF_TIME_S = 5;
 const SETTLE_S = 2;
 const SEED = 1;
-
-/** Of the fixture: a command that plays a board. */
-const ONE_BOOT = `printf '%s\\n' '#!/bin/sh' 'cat record.json' >one-boot.sh && chmod +x one-boot.sh && `;
-const RECORD = JSON.stringify({
-  kind: 'coldseal-measured-boot',
-  schema: 1,
-  evidence: 'board-gpio',
-  board: 'qemu-x86_64',
-  specimen: null,
-  start: 'cold',
-  conditions: {},
-  release: null,
-  measuredAt: null,
-  clock: { name: 'analyser', zero: 'power-on', uncertaintyNs: 1000 },
-  outcome: 'booted',
-  reason: null,
-  stages: [],
-  units: [],
-  events: [
-    { name: 'power-on', atNs: 0 },
-    { name: 'containers', atNs: 1_234_000_000 },
-  ],
-  io: null,
-  flags: [],
-  source: { format: 'bench', file: 'bench', sha256: '' },
-});
-const BEFORE = `${ONE_BOOT}printf '%s\\n' '${RECORD}' >record.json`;
 
 export const qa = defineCommand({
   name: 'qa',
@@ -115,7 +89,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
     {
       run: 'coldseal qa release --board command:./one-boot.sh --evidence board-gpio --plan 80/80 -o run',
       note: 'Boot as often as a small plan asks for, with a program of the bench',
-      before: BEFORE,
+      before: EXAMPLE_BENCH,
     },
     {
       run:
