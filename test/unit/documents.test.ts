@@ -47,6 +47,7 @@ const PRODUCT_FILES = new Set([
   'config.json',
   'provenance.json',
   'release.json',
+  'run.json',
   'sbom.json',
   'timings.json',
 ]);

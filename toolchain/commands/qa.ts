@@ -14,8 +14,8 @@ const SEED = 1;
 export const qa = defineCommand({
   name: 'qa',
   summary: 'Boot a board as often as a plan says, and keep every record',
-  description: `Boots the release DIR many times, one boot after the other, and keeps each as a record in the directory of
-the run. How often is the plan's: it is written to run.json before the first boot, because a plan that is made after
+  description: `Boots the release DIR many times, one boot after the other, and keeps each as a record in the directory
+of the run. How often is the plan's: it is written to run.json before the first boot, because a plan that is made after
 a slow boot proves less than it says. With --baseline the boots of both releases are interleaved in a seeded order, so
 that a drift of the board or the room is in both.
 

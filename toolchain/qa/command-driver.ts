@@ -1,11 +1,11 @@
 /**
- * A board that a command boots: for rigs that have their own programs, such as a board farm or a bench with a climate
- * chamber.
+ * A board that a command boots: for rigs that have their own programs, such as a board farm or a bench with a
+ * climate chamber.
  *
  * The command boots once and hands over one record, a line of JSON in the file that COLDSEAL_OUT names or on its
  * stdout: a measured boot, or the boot record that a board keeps as /run/coldseal/boot.json. Its exit code says what
- * happened: 0, there is a record; 10, the board did not come up, which is recorded with the last line of stderr; anything
- * else, the rig is broken and the run stops. Too slow for the time limit is a board that did not come up.
+ * happened: 0, there is a record; 10, the board did not come up, which is recorded with the last line of stderr;
+ * anything else, the rig is broken and the run stops. Too slow for the time limit is a board that did not come up.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

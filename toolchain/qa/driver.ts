@@ -1,9 +1,9 @@
 /**
  * What a measuring run asks of whatever boots a board: one interface for QEMU, a board on a relay, and a command.
  *
- * A boot that fails is a record: a board that never came up is the finding, and is never left out. A rig that fails is
- * an error, HOST_RIG_* mostly, which ends the run: what a broken relay measures is no boot. After such an error, and after
- * an interruption, nothing is recorded of the boot that was under way.
+ * A boot that fails is a record: a board that never came up is the finding, and is never left out. A rig that fails
+ * is an error, HOST_RIG_* mostly, which ends the run: what a broken relay measures is no boot. After such an error,
+ * and after an interruption, nothing is recorded of the boot that was under way.
  */
 import type { EvidenceClass, MeasuredBoot } from '../budget/measured-boot.ts';
 

@@ -1,10 +1,10 @@
 /**
- * What a serial line says about a boot: the events of the product's dictionary while the board boots, and afterwards what
- * the importer of serial captures finds in the whole capture.
+ * What a serial line says about a boot: the events of the product's dictionary while the board boots, and afterwards
+ * what the importer of serial captures finds in the whole capture.
  *
- * The importer counts from the first character, which is not when the power came on; its times are moved to the run's
- * zero, and what came before the first character is the stage `firmware`. So `records import` on a kept capture finds the
- * same events at the same distances.
+ * The importer counts from the first character, which is not when the power came on; its times are moved to the
+ * run's zero, and what came before the first character is the stage `firmware`. So `records import` on a kept
+ * capture finds the same events at the same distances.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import {

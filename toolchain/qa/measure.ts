@@ -1,8 +1,8 @@
 /**
  * A measuring run from its directory's first file to its last boot: begun, gone on with, stopped, and handed over.
  *
- * Whatever ends it, the directory holds whole records and a plan, and the same command goes on from there. The power of a
- * board is switched off at the end, also after an error; that this failed is said, and does not hide the error.
+ * Whatever ends it, the directory holds whole records and a plan, and the same command goes on from there. The power
+ * of a board is switched off at the end, also after an error; that this failed is said, and does not hide the error.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * From what was asked for to a run that can begin: releases and board read and digested, the plan fixed, the schedule made,
- * the driver chosen. Nothing is written and nothing is booted.
+ * From what was asked for to a run that can begin: releases and board read and digested, the plan fixed, the
+ * schedule made, the driver chosen. Nothing is written and nothing is booted.
  */
 import { resolve } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * A release as an arm of a measuring run: what release.json says of it, and a digest of the files that a board can boot,
- * so that a run which goes on later can tell whether they are still the same.
+ * A release as an arm of a measuring run: what release.json says of it, and a digest of the files that a board can
+ * boot, so that a run which goes on later can tell whether they are still the same.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';

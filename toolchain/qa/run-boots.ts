@@ -1,9 +1,9 @@
 /**
- * The loop of a measuring run: each boot of the schedule that is not recorded yet, one after the other, each on the disk
- * before the next begins.
+ * The loop of a measuring run: each boot of the schedule that is not recorded yet, one after the other, each on the
+ * disk before the next begins.
  *
- * Nothing is retried and nothing is left out. A boot that failed is recorded and the run goes on; a rig that failed, and an
- * interruption, end the run between two records.
+ * Nothing is retried and nothing is left out. A boot that failed is recorded and the run goes on; a rig that failed,
+ * and an interruption, end the run between two records.
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { BootFlag, EvidenceClass, MeasuredBoot } from '../budget/measured-boot.ts';

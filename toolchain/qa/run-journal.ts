@@ -1,11 +1,11 @@
 /**
  * The records of a measuring run on disk, and what each boot printed as `capture-N.log`.
  *
- * Each file holds measured boots of one arm and one clock, one a line and nothing else, so that whatever reads records reads
- * them, and nothing in them can be mixed up. N is the boot's place in the schedule; a line names its capture, and so its
- * place. A boot counts when its line in the arm's main file is whole and on the disk; what another clock said of it was
- * written before that. What a kill or a full disk left of a line, or without its main record, is cut off when the run goes
- * on; such a boot is repeated, because nothing is known about it.
+ * Each file holds measured boots of one arm and one clock, one a line and nothing else, so that whatever reads
+ * records reads them, and nothing in them can be mixed up. N is the boot's place in the schedule; a line names its
+ * capture, and so its place. A boot counts when its line in the arm's main file is whole and on the disk; what
+ * another clock said of it was written before that. What a kill or a full disk left of a line, or without its main
+ * record, is cut off when the run goes on; such a boot is repeated, because nothing is known about it.
  */
 import { createHash } from 'node:crypto';
 import {

@@ -1,9 +1,9 @@
 /**
  * run.json: what a measuring run was going to do, written before its first boot and never changed.
  *
- * The plan is in it, because a plan that is chosen after the first slow boot proves less than it says; and digests of
- * everything that the figures depend on, because a run that goes on another day must measure the same. Nothing of the
- * results is in it.
+ * The plan is in it, because a plan that is chosen after the first slow boot proves less than it says; and digests
+ * of everything that the figures depend on, because a run that goes on another day must measure the same. Nothing of
+ * the results is in it.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

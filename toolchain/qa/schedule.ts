@@ -1,12 +1,12 @@
 /**
  * Which arm boots when. Pure: the same seed gives the same schedule on every machine.
  *
- * A board warms up, a card wears, a room cools: with one arm after the other such a drift would pass for a difference
- * between releases. Boots are interleaved in blocks of four, each ABBA or BAAB. In either, both arms have the same mean
- * place, so that a drift in a straight line cancels out in every block; ABAB would give A all the earlier places. Which
- * of the two it is decides a seeded coin, so that nothing periodic (a job each few minutes, two slots that take turns)
- * keeps step with an arm. At no point has one arm more than one boot beyond the other, so that a run that was stopped is
- * balanced as well.
+ * A board warms up, a card wears, a room cools: with one arm after the other such a drift would pass for a
+ * difference between releases. Boots are interleaved in blocks of four, each ABBA or BAAB. In either, both arms have
+ * the same mean place, so that a drift in a straight line cancels out in every block; ABAB would give A all the
+ * earlier places. Which of the two it is decides a seeded coin, so that nothing periodic (a job each few minutes,
+ * two slots that take turns) keeps step with an arm. At no point has one arm more than one boot beyond the other, so
+ * that a run that was stopped is balanced as well.
  */
 import { seededRandom } from '../budget/statistics/random.ts';
 import type { Arm } from './driver.ts';

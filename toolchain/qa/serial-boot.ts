@@ -1,9 +1,9 @@
 /**
  * One boot as its serial line shows it: the events that its lines announce, on the host's clock. Pure.
  *
- * The first time that an event is announced counts, and so a boot during which the board starts again is one long boot,
- * with a flag: whoever waited before the board waited that long. The stop event is the first one after the last start,
- * since what a board that fell over had announced before is no longer true.
+ * The first time that an event is announced counts, and so a boot during which the board starts again is one long
+ * boot, with a flag: whoever waited before the board waited that long. The stop event is the first one after the
+ * last start, since what a board that fell over had announced before is no longer true.
  */
 import { EVENT } from '../budget/from-boot-record.ts';
 import {

@@ -1,10 +1,10 @@
 /**
  * A real board on a power relay and a serial line: power off, wait, power on, listen until the stop event.
  *
- * The host's monotonic clock stamps each line when its first byte arrives; its zero is the moment at which the power-on
- * command returned. The power came on at some time while that command ran, and a byte is some milliseconds on its way
- * through a USB converter; both are the uncertainty of every time. A board that prints its boot record has timed itself as
- * well, and that record stands beside.
+ * The host's monotonic clock stamps each line when its first byte arrives; its zero is the moment at which the
+ * power-on command returned. The power came on at some time while that command ran, and a byte is some milliseconds
+ * on its way through a USB converter; both are the uncertainty of every time. A board that prints its boot record
+ * has timed itself as well, and that record stands beside.
  *
  * A boot is cold because the power was off for the dwell time. A board that is still talking near the end of it has
  * power, so the relay does not do what it says, and no figure of this rig is worth keeping.

@@ -1,8 +1,8 @@
 /**
  * Bytes of a serial line, as they come in pieces, made into lines with the time of their first byte. Pure.
  *
- * A line is looked at before its end as well, because a prompt never ends. Carriage returns and NULs go; nothing else is
- * interpreted. A line without an end is broken where a boot record of the runtime would not reach.
+ * A line is looked at before its end as well, because a prompt never ends. Carriage returns and NULs go; nothing
+ * else is interpreted. A line without an end is broken where a boot record of the runtime would not reach.
  */
 
 export interface SerialLine {

@@ -1,11 +1,11 @@
 /**
  * A serial device for reading: raw, at its speed, for this process alone, each piece stamped when it arrives.
  *
- * The C library sets it up through koffi, which coldseal has anyway, and not stty: one descriptor is configured, checked
- * and locked against a second reader (TIOCEXCL) before anything is read, and no tool has to be there. Only the library's
- * own functions touch the settings, but for a few bits of c_cflag, which is at the same place on x86-64 and aarch64.
- * A read waits a tenth of a second at most (VTIME), so that it ends soon after it is asked to; only an answer to
- * tcgetattr tells a quiet line from a device that was unplugged.
+ * The C library sets it up through koffi, which coldseal has anyway, and not stty: one descriptor is configured,
+ * checked and locked against a second reader (TIOCEXCL) before anything is read, and no tool has to be there. Only
+ * the library's own functions touch the settings, but for a few bits of c_cflag, which is at the same place on
+ * x86-64 and aarch64. A read waits a tenth of a second at most (VTIME), so that it ends soon after it is asked to;
+ * only an answer to tcgetattr tells a quiet line from a device that was unplugged.
  *
  * Sources: termios(3), ioctl_tty(2), Linux include/uapi/asm-generic/{termbits,termbits-common,ioctls}.h.
  */

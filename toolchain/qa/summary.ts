@@ -1,8 +1,8 @@
 /**
  * What a measuring run found, in a few figures for each arm. Pure.
  *
- * A boot that failed, or that lacks an event of the budget, has no total and is over the budget. The limit is the budget less
- * the uncertainty of the record, so that what may be over is.
+ * A boot that failed, or that lacks an event of the budget, has no total and is over the budget. The limit is the
+ * budget less the uncertainty of the record, so that what may be over is.
  */
 import { budgetOfBoard, toleranceOfBoard } from '../budget/budget-of-board.ts';
 import type { EvidenceBudget } from '../budget/evidence.ts';

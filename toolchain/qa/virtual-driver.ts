@@ -1,9 +1,9 @@
 /**
  * A virtual board: each boot is one run of `coldseal boot`, from a fresh copy of the release's disk.
  *
- * A guest that panics, lies, floods or never ends is a boot that failed. QEMU that cannot be run is a broken rig, and so is a
- * release that changed under the run. A single boot cannot say whether runs agree, so records are `virtual` evidence and
- * whoever reads all of them compares.
+ * A guest that panics, lies, floods or never ends is a boot that failed. QEMU that cannot be run is a broken rig,
+ * and so is a release that changed under the run. A single boot cannot say whether runs agree, so records are
+ * `virtual` evidence and whoever reads all of them compares.
  */
 import { fromVirtualBoot } from '../budget/from-virtual-boot.ts';
 import { type BootInputOptions, readBootInputs } from '../board/boot-inputs.ts';
