@@ -20,6 +20,7 @@ import { ROOT } from '../../toolchain/dev/root.ts';
 import { BOOT_FILE, buildDisk } from '../../toolchain/disk/disk.ts';
 import { failedBoot } from '../../toolchain/qa/failed-boot.ts';
 import { runCommand } from '../../toolchain/qa/run-command.ts';
+import { DISCONNECT, makePtyBoard, type PtyBoard } from '../support/pty-board.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('qa command');
@@ -367,6 +368,54 @@ test('a directory where nothing can be written is told at once', async () => {
   ]);
   assert.is(code, 6);
   assert.match(stderr, /Cannot make \/proc\/no-such/);
+});
+
+test('two boards on a serial line: one run, with a device that goes away in the middle', async () => {
+  const events = at('events.yaml');
+  writeFileSync(events, "events:\n  - { name: containers, pattern: 'app: ready' }\n");
+  const good = [[5, 'U-Boot 2026.01\n'] as const, [5, 'app: ready\n'] as const];
+  const args = (board: PtyBoard): string[] => [
+    at('new'),
+    '--board',
+    `serial:${board.device},921600`,
+    '--board-file',
+    at('bench.yaml'),
+    '--power-on',
+    board.powerOn,
+    '--power-off',
+    board.powerOff,
+    '--off-time',
+    '1',
+    '--settle',
+    '0',
+    '--dictionary',
+    events,
+    '--plan',
+    '50/70',
+    '-o',
+    at('run'),
+  ];
+  using first = makePtyBoard(dir.path);
+  first.play(good, [[5, DISCONNECT]]);
+  const gone = await run(args(first));
+  assert.equal([gone.code, /HOST_RIG_SERIAL/.test(gone.stderr)], [6, true], gone.stderr);
+  assert.is(recordsIn('boot-records.jsonl').length, 1);
+  assert.is(first.relay().at(-1), 'off');
+  // Another device is another rig.
+  using second = makePtyBoard(dir.path);
+  second.play(good);
+  const other = await run(args(second));
+  assert.match(other.stderr, /arguments\.board was "serial:.* and is "serial:/);
+  writeFileSync(events, "events:\n  - { name: containers, pattern: 'app: r' }\n");
+  assert.match((await run(args(first))).stderr, /inputs\.dictionary was/);
+  writeFileSync(events, "events:\n  - { name: containers, pattern: 'app: ready' }\n");
+  rmSync(at('run'), { recursive: true });
+  const { code, stdout, stderr } = await run(args(second));
+  assert.is(code, 0, stderr);
+  assert.match(stdout, /^Within budget: .*; board-serial$/m);
+  const [record] = recordsIn('boot-records.jsonl');
+  assert.equal([record!.evidence, record!.start], ['board-serial', 'cold']);
+  assert.match(readFileSync(join(at('run'), 'capture-2.log'), 'utf8'), /\] app: ready$/m);
 });
 
 test('--dry-run shows the order and the commands, and does nothing', async () => {

@@ -401,9 +401,12 @@ test('a run does not go on with anything else', async () => {
   ];
   for (const [message, change] of changes) {
     const never = new FakeDriver(stop);
+    notes = [];
     const error = await expectCodeAsync(() => start(never, change), 'CONFIG_QA_CHANGED');
     assert.match(error.message, message);
     assert.equal(never.booted, []);
+    // Nothing is left to go on with.
+    assert.equal(notes, []);
   }
   await start(new FakeDriver(() => bootOf(1)), { tool: { name: 'coldseal', version: '2' } });
   assert.ok(notes.includes('the run was begun by coldseal 1, this is 2'));
@@ -445,6 +448,21 @@ test('run.json that is damaged, or of another version, is refused', async () => 
   for (const text of bad) {
     writeFileSync(path, text);
     await expectCodeAsync(() => start(new FakeDriver(() => bootOf(1))), 'FORMAT_QA_RUN');
+  }
+});
+
+test('a run that could not be read again is not begun', async () => {
+  const { record } = prepared(new FakeDriver(() => bootOf(1)));
+  const changes: Partial<RunRecord['arguments']>[] = [
+    { specimen: 'two\nlines' },
+    { specimen: '' },
+    { board: `command:${'x'.repeat(5000)}` },
+  ];
+  for (const change of changes) {
+    const driver = new FakeDriver(() => bootOf(1));
+    const given = { arguments: { ...record.arguments, ...change } };
+    await expectCodeAsync(() => start(driver, given), 'USAGE_BAD_VALUE');
+    assert.equal(driver.booted, []);
   }
 });
 

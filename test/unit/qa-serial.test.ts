@@ -144,6 +144,16 @@ test('a board that hangs, prints garbage, or nothing, has failed', async () => {
   }
 });
 
+test('a board that floods its console has failed', async () => {
+  board.play(Array.from({ length: 50 }, () => [1, `${'x'.repeat(99)}\n`] as const));
+  const { record, capture } = await bootOnce({ captureBytesMax: 1000 });
+  assert.equal(
+    [record.outcome, record.reason],
+    ['failed', 'HOST_BOARD_OUTPUT: it printed more than 1000 bytes'],
+  );
+  assert.ok(capture.length < 3000);
+});
+
 test('without stages of its own a dictionary leaves those of the importer, from power-on', async () => {
   writeFileSync(
     join(dir.path, 'events.yaml'),

@@ -4,7 +4,7 @@
  * Whatever ends it, the directory holds whole records and a plan, and the same command goes on from there. The power
  * of a board is switched off at the end, also after an error; that this failed is said, and does not hide the error.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import type { Board } from '../board/schema.ts';
@@ -50,17 +50,10 @@ export async function measure(
   prepared: PreparedRun,
   settings: MeasureSettings,
 ): Promise<FinishedRun> {
-  const { driver } = prepared;
-  const { dir, warn } = settings;
   try {
     return await measureWith(prepared, settings);
-  } catch (error) {
-    if (existsSync(`${dir}/${RUN_FILE}`)) {
-      warn(`the run is not over; go on with: coldseal qa --resume --output ${shellWord(dir)}`);
-    }
-    throw error;
   } finally {
-    await putAway(driver, warn);
+    await putAway(prepared.driver, settings.warn);
   }
 }
 
@@ -74,7 +67,7 @@ async function putAway(driver: BootDriver, warn: (text: string) => void): Promis
 
 async function measureWith(prepared: PreparedRun, settings: MeasureSettings): Promise<FinishedRun> {
   const { driver, schedule, releases, board, record } = prepared;
-  const { dir, signal, note, now } = settings;
+  const { dir, signal, note, warn, now } = settings;
   signal.throwIfAborted();
   const begun = readRunRecord(dir);
   if (begun === undefined) requireRoom(dir);
@@ -82,27 +75,39 @@ async function measureWith(prepared: PreparedRun, settings: MeasureSettings): Pr
     const remark = requireSameRun(dir, begun, record);
     if (remark !== undefined) note(remark);
   }
+  if (begun === undefined) {
+    await checkRig(prepared);
+    beginRun(dir, record);
+  }
+  using journal = new RunJournal(dir, schedule);
+  journal.remarks.forEach(note);
+  const isOver = journal.boots.length === schedule.length;
+  if (begun !== undefined && !isOver) await checkRig(prepared);
+  if (driver.name !== 'virtual') shortfall(record.boots, record.plan.boots).forEach(note);
+  try {
+    await runBoots({
+      driver,
+      journal,
+      schedule,
+      releases,
+      board: board.id,
+      specimen: record.arguments.specimen,
+      conditions: record.arguments.conditions,
+      signal,
+      now,
+      onBoot: progressOf(prepared, journal.boots.length, settings),
+    });
+  } catch (error) {
+    warn(`the run is not over; go on with: coldseal qa --resume --output ${shellWord(dir)}`);
+    throw error;
+  }
+  return { dir, record: begun ?? record, board, boots: [...journal.boots] };
+}
+
+async function checkRig({ driver, releases }: PreparedRun): Promise<void> {
   for (const release of [releases.candidate, releases.baseline]) {
     if (release !== null) await driver.check(release);
   }
-  if (begun === undefined) beginRun(dir, record);
-  using journal = new RunJournal(dir, schedule);
-  journal.remarks.forEach(note);
-  if (driver.name !== 'virtual') shortfall(record.boots, record.plan.boots).forEach(note);
-  const report = progressOf(prepared, journal.boots.length, settings);
-  await runBoots({
-    driver,
-    journal,
-    schedule,
-    releases,
-    board: board.id,
-    specimen: record.arguments.specimen,
-    conditions: record.arguments.conditions,
-    signal,
-    now,
-    onBoot: report,
-  });
-  return { dir, record: begun ?? record, board, boots: [...journal.boots] };
 }
 
 /** A new run gets a directory of its own. */

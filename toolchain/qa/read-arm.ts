@@ -13,9 +13,17 @@ import { requireDirectory } from '../files/require-directory.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import type { ArmRelease } from './driver.ts';
 
+/** As records have it. */
+const oneLine = z
+  .string()
+  .min(1)
+  .max(512)
+  // oxlint-disable-next-line no-control-regex -- what must not be in it
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/);
+
 const releaseJson = z.object({
-  releaseId: z.string().min(1).max(512),
-  version: z.string().min(1).max(512),
+  releaseId: oneLine,
+  version: oneLine,
   builtAt: z.int().min(0).optional(),
   boards: z.array(z.string()).optional(),
   boot: z.object({ board: z.string() }).nullable().optional(),

@@ -21,6 +21,12 @@ export const RUN_KIND = 'coldseal-qa-run';
 export const RUN_SCHEMA = 1;
 
 const text = z.string().max(4096);
+/** As records have it. */
+const oneLine = z
+  .string()
+  .max(512)
+  // oxlint-disable-next-line no-control-regex -- what must not be in it
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]+$/, 'expected one line of text');
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 in hexadecimal');
 const arm = z.strictObject({ id: text, version: text, sha256 });
 const seconds = z.int().min(0).max(86_400);
@@ -39,7 +45,7 @@ const runArguments = z.strictObject({
   timeoutS: seconds,
   dictionary: text.nullable(),
   evidence: z.enum(EVIDENCE_CLASSES),
-  specimen: text.nullable(),
+  specimen: oneLine.nullable(),
   conditions: z.record(text, text),
 });
 
@@ -110,8 +116,14 @@ function bootsOf({ boots, inputs }: RunRecord): number {
   return inputs.baseline === null ? boots : boots * 2;
 }
 
-/** Writes the record of a new run into its directory. */
+/** Writes the record of a new run into its directory. Throws USAGE_BAD_VALUE for what could not be read again. */
 export function writeRunRecord(dir: string, record: RunRecord): void {
+  const parsed = runRecord.safeParse(record, { reportInput: true });
+  if (!parsed.success) {
+    const [problem] = explainIssues(parsed.error.issues, runRecord);
+    const what = `${problem!.path.join('.')} ${problem!.message}`;
+    throw new ColdsealError('USAGE_BAD_VALUE', `Cannot begin a run: ${what}`);
+  }
   writeFileAtomically(join(dir, RUN_FILE), Buffer.from(`${JSON.stringify(record, null, 2)}\n`));
 }
 

@@ -38,6 +38,8 @@ export interface SerialDriverOptions {
   readonly settleMs: number;
   /** From power-on. */
   readonly timeoutMs: number;
+  /** Default: as much as a console of a virtual board. */
+  readonly captureBytesMax?: number;
   readonly board: string;
   /** Undefined: only the board's own record says when it was up. */
   readonly events: SerialEvents | undefined;
@@ -255,9 +257,10 @@ class Listener {
       this.#early.push({ bytes, atNs });
       return;
     }
+    const { captureBytesMax = CAPTURE_BYTES_MAX } = this.#options;
     this.#size += bytes.length;
-    if (this.#size > CAPTURE_BYTES_MAX) {
-      this.#finish(`HOST_BOARD_OUTPUT: it printed more than ${CAPTURE_BYTES_MAX} bytes`);
+    if (this.#size > captureBytesMax) {
+      this.#finish(`HOST_BOARD_OUTPUT: it printed more than ${captureBytesMax} bytes`);
       return;
     }
     this.#splitter.push(bytes, Number(atNs - this.#zeroNs));
