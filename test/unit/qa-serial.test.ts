@@ -206,6 +206,11 @@ test('raw means raw: nothing is swallowed, changed or sent back', async () => {
   assert.ok(Buffer.concat(heard).equals(all));
 });
 
+test('a device has one reader', async () => {
+  await using _port = new SerialPort(board.device, 115_200);
+  expectCode(() => new SerialPort(board.device, 115_200), 'HOST_RIG_SERIAL');
+});
+
 test('a board that starts again half-way is one long boot with a flag', async () => {
   board.play([...GOOD.slice(0, 2), ...GOOD]);
   const { record } = await bootOnce();

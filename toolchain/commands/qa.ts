@@ -185,19 +185,38 @@ async function newRequest(release: string | undefined, options: QaOptions): Prom
   };
 }
 
+/** Options that decide what is measured; with --resume they are those of the run. */
+const RUN_OPTIONS = [
+  'boots',
+  'board',
+  'boardFile',
+  'baseline',
+  'plan',
+  'seed',
+  'timeout',
+  'select',
+  'powerOn',
+  'powerOff',
+  'offTime',
+  'dictionary',
+  'settle',
+  'evidence',
+  'specimen',
+] as const satisfies readonly (keyof QaOptions)[];
+
 /** What the run in --output was begun with. */
 async function resumedRequest(
   release: string | undefined,
-  options: QaOptions & { readonly resume: boolean },
+  options: QaOptions,
 ): Promise<RunRequest> {
-  const { output: dir, dryRun: _, resume: _resume, condition, ...rest } = options;
   const { requestOf } = await import('../qa/prepare-run.ts');
   const { readRunRecord, RUN_FILE } = await import('../qa/run-record.ts');
+  const { output: dir, condition } = options;
   if (dir === undefined) refuseWithout('--output DIR', 'it holds the run that goes on');
   const isAlone =
     release === undefined &&
     condition.length === 0 &&
-    Object.values(rest).every((value) => value === undefined);
+    RUN_OPTIONS.every((name) => options[name] === undefined);
   if (!isAlone) {
     throw new ColdsealError(
       'USAGE_OPTION_CONFLICT',

@@ -2,10 +2,10 @@
  * A serial device for reading: raw, at its speed, for this process alone, each piece stamped when it arrives.
  *
  * The C library sets it up through koffi, which coldseal has anyway, and not stty: one descriptor is configured,
- * checked and locked against a second reader (TIOCEXCL) before anything is read, and no tool has to be there. Only
- * the library's own functions touch the settings, but for a few bits of c_cflag, which is at the same place on
- * x86-64 and aarch64. A read waits a tenth of a second at most (VTIME), so that it ends soon after it is asked to;
- * only an answer to tcgetattr tells a quiet line from a device that was unplugged.
+ * checked and locked against a second reader (TIOCEXCL and flock) before anything is read, and no tool has to be
+ * there. Only the library's own functions touch the settings, but for a few bits of c_cflag, which is at the same
+ * place on x86-64 and aarch64. A read waits a tenth of a second at most (VTIME), so that it ends soon after it is
+ * asked to; only an answer to tcgetattr tells a quiet line from a device that was unplugged.
  *
  * Sources: termios(3), ioctl_tty(2), Linux include/uapi/asm-generic/{termbits,termbits-common,ioctls}.h.
  */
@@ -122,8 +122,7 @@ function openDevice(path: string, baud: number): number {
     if (!isatty(first)) throw rigSerialError(path, 'it is no serial device');
     configure(path, first, baud);
     const fd = openSync(path, O_RDWR | O_NOCTTY);
-    // A getty or a terminal program would take a part of the lines.
-    libc().ioctl(fd, TIOCEXCL, 0);
+    claim(path, fd);
     return fd;
   } catch (error) {
     const errno = errnoOf(error);
@@ -136,12 +135,21 @@ function openDevice(path: string, baud: number): number {
   }
 }
 
+/** A getty or a terminal program would take a part of the lines. Root may open what is exclusive; the lock is for it. */
+function claim(path: string, fd: number): void {
+  libc().ioctl(fd, TIOCEXCL, 0);
+  if (libc().flock(fd, LOCK_EX_NB) === 0 || libc().errnoName() !== 'EAGAIN') return;
+  closeSync(fd);
+  throw rigSerialError(path, SERIAL_ERRORS['EBUSY']!);
+}
+
 const SERIAL_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: 'it does not exist',
   EACCES: 'permission denied; on Debian the group dialout may read it',
   EBUSY: 'another program has it',
 };
 
+const LOCK_EX_NB = 2 | 4;
 const TIOCEXCL = 0x540c;
 const TCSANOW = 0;
 /** struct termios has 60 bytes. */
