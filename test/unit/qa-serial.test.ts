@@ -1,8 +1,9 @@
 /** The serial driver against boards that a pseudo-terminal plays, and the lines and events behind it as tables. */
 import { join } from 'node:path';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { libc } from '../../runtime/engines/node/libc.ts';
 import { MEASURED_BOOT, type MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
 import type { BootDriver, DrivenBoot } from '../../toolchain/qa/driver.ts';
 import { loadEvents } from '../../toolchain/qa/load-events.ts';
@@ -12,6 +13,7 @@ import { grabserialText, LineSplitter, type SerialLine } from '../../toolchain/q
 import { SerialPort } from '../../toolchain/qa/serial-port.ts';
 import { codeOf, expectCode, expectCodeAsync } from '../support/expect-code.ts';
 import { DISCONNECT, makePtyBoard, type PlayedStep, type PtyBoard } from '../support/pty-board.ts';
+import { requireRoot } from '../support/tools.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('qa serial');
@@ -252,6 +254,11 @@ test('the record that a board prints stands beside, and decides where there is n
   assert.equal([alone.record.evidence, alone.others], ['board-selfclock', []]);
   assert.equal(alone.record.stages, own!.stages);
 
+  // What was printed before the board started again is not about this boot.
+  board.play([...GOOD.slice(0, 2), [5, `${line}\n`], ...GOOD]);
+  const again = await bootOnce();
+  assert.equal([again.record.flags[0]!.code, again.others], ['BUDGET_FLAG_RESTARTED', []]);
+
   // A kernel message in the middle of it.
   board.play([[5, line.replace('"stages"', '[ 2.0] usb: hub "stages"') + '\n'], ...GOOD]);
   const damaged = await bootOnce();
@@ -310,6 +317,26 @@ test('a device that goes away ends the run', async () => {
     [5, DISCONNECT],
   ]);
   await expectCodeAsync(() => bootOnce(), 'HOST_RIG_SERIAL');
+});
+
+test('a device that was unplugged reads as nothing, and is gone all the same', async () => {
+  requireRoot();
+  await using port = new SerialPort(board.device, 115_200);
+  const gone = new Promise<string>((resolve) => {
+    port.listen(
+      () => undefined,
+      ({ code }) => resolve(code),
+    );
+  });
+  // What the kernel does to a converter that is pulled out.
+  const TIOCVHANGUP = 0x5437;
+  const fd = openSync(board.device, constants.O_RDWR | constants.O_NOCTTY);
+  try {
+    assert.is(libc().ioctl(fd, TIOCVHANGUP, 0), 0);
+  } finally {
+    closeSync(fd);
+  }
+  assert.is(await gone, 'HOST_RIG_SERIAL');
 });
 
 test('an interruption ends a boot in every phase, and the power goes off', async () => {
@@ -381,6 +408,11 @@ test('events of lines: once each, from zero up, and again after a restart', () =
       name,
     );
   }
+  // A line that comes in pieces announces its events once.
+  const pieces = new SerialBoot(words, 's');
+  for (const text of ['a', 'a b']) pieces.line({ text, atNs: 1 }, false);
+  pieces.line({ text: 'a b', atNs: 1 }, true);
+  assert.is(pieces.restarts, 0);
   const early = new SerialBoot(words, 's');
   early.line({ text: 'a', atNs: -5 }, true);
   assert.equal(early.events, [{ name: 'a', atNs: 0 }]);
