@@ -15,6 +15,7 @@ import type { BootRecord } from '../../runtime/format/boot-record.ts';
 import { runMain } from '../../toolchain/cli/main-run.ts';
 import type { OutputStream } from '../../toolchain/cli/output.ts';
 import { qa } from '../../toolchain/commands/qa.ts';
+import type { Evidence } from '../../toolchain/budget/evidence.ts';
 import { MEASURED_BOOT, type MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { BOOT_FILE, buildDisk } from '../../toolchain/disk/disk.ts';
@@ -160,7 +161,7 @@ test('a bench boots both releases, and is told which', async () => {
 });
 
 test('--json is one document with the plan and the figures', async () => {
-  const { code, stdout } = await run(bench(`cat '${at('good.json')}'`, ...THREE, '--json'));
+  const { code, stdout } = await run(bench(`cat '${at('good.json')}'`, ...THREE, '--json', '-'));
   assert.is(code, 0);
   const { ok, result } = JSON.parse(stdout) as {
     ok: boolean;
@@ -168,6 +169,30 @@ test('--json is one document with the plan and the figures', async () => {
   };
   assert.equal([ok, result.plan.text, result.boots, result.schedule], [true, '50/80', 3, 'ccc']);
   assert.is(result.arms[0]!.over, 0);
+});
+
+test('outputs of the report are asked for with the run, and refused before it', async () => {
+  const outputs = ['--html', at('a.html'), '--junit', at('a.xml'), '--json', at('a.json')];
+  const args = bench(`cat '${at('good.json')}'`, ...THREE, ...outputs);
+  writeFileSync(at('a.xml'), 'mine');
+  const refused = await run(args);
+  assert.match(refused.stderr, /USAGE_OUTPUT_EXISTS/);
+  assert.not(existsSync(at('run')));
+  rmSync(at('a.xml'));
+  const { code, stderr } = await run(args);
+  assert.is(code, 0, stderr);
+  assert.match(readFileSync(at('a.xml'), 'utf8'), /<testsuite/);
+  const evidence = JSON.parse(readFileSync(at('a.json'), 'utf8')) as Evidence;
+  assert.equal([evidence.settings.plan.origin, evidence.outcome.state], ['run', 'pass']);
+  assert.equal(
+    evidence.sources.map(({ file }) => file),
+    ['boot-records.jsonl'],
+  );
+  // And again from the records alone, without a board.
+  rmSync(at('a.html'));
+  const again = await run(['--resume', '-o', at('run'), '--html', at('a.html')]);
+  assert.is(again.code, 0, again.stderr);
+  assert.match(readFileSync(at('a.html'), 'utf8'), /<html/);
 });
 
 test('as many boots as the plan takes; one over its budget is one too many', async () => {
@@ -455,7 +480,7 @@ test('--dry-run shows the order and the commands, and does nothing', async () =>
     stdout,
   );
   assert.equal(readdirSync(dir.path).sort(), ['bench.yaml', 'bin', 'good.json', 'new', 'old']);
-  const json = await run([...args, '--json']);
+  const json = await run([...args, '--json', '-']);
   const { result } = JSON.parse(json.stdout) as { result: { schedule: string; seed: number } };
   assert.equal([result.schedule, result.seed], [order.join(''), 1]);
 });

@@ -3,13 +3,18 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import { EXAMPLE_BENCH } from '../qa/example-bench.ts';
+import type { PreparedOutputs } from '../budget/write-outputs.ts';
 import type { FinishedRun } from '../qa/measure.ts';
 import type { PreparedRun, RunRequest } from '../qa/prepare-run.ts';
+import { REPORT_OPTIONS } from './report-options.ts';
 
 const TIMEOUT_S = 300;
 const OFF_TIME_S = 5;
 const SETTLE_S = 2;
 const SEED = 1;
+
+/** Plan and seed are the run's own, and fixed with it. */
+const { plan: _plan, seed: _seed, ...REPORTING } = REPORT_OPTIONS;
 
 export const qa = defineCommand({
   name: 'qa',
@@ -83,6 +88,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
       help: 'what is judged apart, such as temperature=-30C',
       repeat: true,
     },
+    ...REPORTING,
     dryRun: { flag: '--dry-run', help: 'show the order of boots and the commands, and do nothing' },
   },
   examples: [
@@ -105,6 +111,8 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
   },
   async run({ args: [release], options, output }) {
     const { prepareRun } = await import('../qa/prepare-run.ts');
+    const { prepareOutputs } = await import('../budget/write-outputs.ts');
+    const outputs = prepareOutputs(options, (text) => output.warn(text));
     const request = options.resume
       ? await resumedRequest(release, options)
       : await newRequest(release, options);
@@ -120,7 +128,7 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
       nowMs: () => performance.now(),
       now: () => new Date().toISOString(),
     });
-    return report(run, output);
+    return report(run, outputs, options, output);
   },
 });
 
@@ -241,30 +249,38 @@ async function showPlan(prepared: PreparedRun, output: Output): Promise<number> 
   return 0;
 }
 
-/** The end of a run: its figures, and the verdict that the plan gives. */
-async function report(run: FinishedRun, output: Output): Promise<number> {
+/** The end of a run: its figures, the verdict that the plan gives, and the outputs that were asked for. */
+async function report(
+  run: FinishedRun,
+  outputs: PreparedOutputs,
+  {
+    margin,
+    history,
+  }: { readonly margin: number | undefined; readonly history: string | undefined },
+  output: Output,
+): Promise<number> {
   const { summarizeRun, summaryTable } = await import('../qa/summary.ts');
   const { evidenceOfRun } = await import('../qa/run-evidence.ts');
+  const { readHistory } = await import('../budget/read-history.ts');
+  const { writeOutputs } = await import('../budget/write-outputs.ts');
   const { dir, record, board, boots } = run;
   const summary = summarizeRun(boots, board);
   for (const line of summaryTable(summary)) output.line(line);
   if (summary.isRepeatable === false) {
     output.line('boots of one release differ by more than the board file tolerates');
   }
-  const { outcome, checks } = evidenceOfRun(run);
+  const evidence = evidenceOfRun(run, {
+    marginMs: margin,
+    history: history === undefined ? undefined : await readHistory(history),
+  });
+  const written = writeOutputs(evidence, outputs);
+  const { outcome, checks } = evidence;
   output.line(outcome.sentence);
   output.line(`records in ${dir}`);
+  for (const path of written) output.note(`wrote ${path}`);
   const { plan, seed, schedule } = record;
-  const result = {
-    run: dir,
-    plan,
-    boots: record.boots,
-    seed,
-    schedule,
-    ...summary,
-    outcome,
-    checks,
-  };
-  output.result(result, { ok: outcome.exitCode === 0 });
+  const head = { run: dir, plan, boots: record.boots, seed, schedule };
+  const isOk = outcome.exitCode === 0;
+  output.result({ ...head, ...summary, outcome, checks, written }, { ok: isOk });
   return outcome.exitCode;
 }

@@ -1,12 +1,15 @@
 /** A run that is over as evidence: its records judged by the plan that was fixed before them. */
 import { join } from 'node:path';
 import type { Evidence } from '../budget/evidence.ts';
-import { makeReport } from '../budget/make-report.ts';
+import { makeReport, type ReportOptions } from '../budget/make-report.ts';
 import type { FinishedRun } from './measure.ts';
 import { RECORD_FILES } from './run-journal.ts';
 
 /** Judges a run, as `coldseal report` would with its files. */
-export function evidenceOfRun({ dir, record }: FinishedRun): Evidence {
+export function evidenceOfRun(
+  { dir, record }: FinishedRun,
+  { marginMs, history }: Pick<ReportOptions, 'marginMs' | 'history'>,
+): Evidence {
   const { arguments: args, directory, inputs, plan, seed } = record;
   const baseline = inputs.baseline === null ? [] : [join(dir, RECORD_FILES.baseline)];
   return makeReport({
@@ -17,6 +20,7 @@ export function evidenceOfRun({ dir, record }: FinishedRun): Evidence {
     plan: undefined,
     runPlan: plan.text,
     seed,
-    marginMs: undefined,
+    marginMs,
+    history,
   });
 }
