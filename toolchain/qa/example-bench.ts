@@ -1,8 +1,10 @@
 /** For the example in the help: a program of a bench, which hands over the same record at every boot. */
 import { STAGES } from '../../runtime/format/boot-record.ts';
 
-const STAGE_NS = 4_000_000;
+const KERNEL_NS = 400_000_000;
 const INIT_NS = 900_000_000;
+const STAGE_NS = 4_000_000;
+const END_NS = INIT_NS + STAGES.length * STAGE_NS;
 
 const RECORD = {
   kind: 'coldseal-measured-boot',
@@ -17,15 +19,21 @@ const RECORD = {
   clock: { name: 'logic analyser', zero: 'power-on', uncertaintyNs: 1000 },
   outcome: 'booted',
   reason: null,
-  stages: STAGES.map((name, index) => ({
-    name,
-    startNs: INIT_NS + index * STAGE_NS,
-    endNs: INIT_NS + (index + 1) * STAGE_NS,
-  })),
+  // Every stage that the board of the example has a budget for.
+  stages: [
+    { name: 'before-kernel', startNs: 0, endNs: KERNEL_NS },
+    { name: 'kernel', startNs: KERNEL_NS, endNs: INIT_NS },
+    ...STAGES.map((name, index) => ({
+      name,
+      startNs: INIT_NS + index * STAGE_NS,
+      endNs: INIT_NS + (index + 1) * STAGE_NS,
+    })),
+    { name: 'first-output', startNs: END_NS, endNs: END_NS + STAGE_NS },
+  ],
   units: [],
   events: [
     { name: 'power-on', atNs: 0 },
-    { name: 'containers', atNs: INIT_NS + STAGES.length * STAGE_NS },
+    { name: 'containers', atNs: END_NS + STAGE_NS },
   ],
   io: null,
   flags: [],
