@@ -135,7 +135,7 @@ function openDevice(path: string, baud: number): number {
   }
 }
 
-/** A getty or a terminal program would take a part of the lines. Root may open what is exclusive; the lock is for it. */
+/** A getty or a terminal program would take a part of the lines. What is exclusive root may open, so a lock as well. */
 function claim(path: string, fd: number): void {
   libc().ioctl(fd, TIOCEXCL, 0);
   if (libc().flock(fd, LOCK_EX_NB) === 0 || libc().errnoName() !== 'EAGAIN') return;
