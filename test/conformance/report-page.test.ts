@@ -9,13 +9,20 @@ import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Evidence } from '../../toolchain/budget/evidence.ts';
+import { evidenceText, parseEvidence } from '../../toolchain/budget/evidence-file.ts';
+import { judge } from '../../toolchain/budget/judge.ts';
 import { visible } from '../../toolchain/budget/report/escape.ts';
 import { reportPage } from '../../toolchain/budget/report/page.ts';
 import { Browser, type BrowserPage } from '../../toolchain/dev/browser.ts';
 import { DESKTOP_WIDTH, PHONE_WIDTH, PRINT_WIDTH } from '../../toolchain/dev/screenshots.ts';
 import { manyBoots, manyRows } from '../support/big-evidence.ts';
 import { layoutFaults, unseenText } from '../support/page-measures.ts';
-import { HOSTILE_NAMES, SAMPLE_NAMES, sampleEvidence } from '../support/sample-evidence.ts';
+import {
+  HOSTILE_NAMES,
+  SAMPLE_NAMES,
+  sampleEvidence,
+  type SampleName,
+} from '../support/sample-evidence.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 
@@ -33,8 +40,14 @@ const longNames = (): Evidence => {
   return sampleEvidence({ sample: 'board-constants', rename });
 };
 
+/** With the answers, remarks and figures of the real judge. */
+const judged = (sample: SampleName): Evidence =>
+  judge(parseEvidence(JSON.parse(evidenceText(sampleEvidence({ sample }))), sample));
+
 const PAGES: Readonly<Record<string, () => Evidence>> = {
   ...Object.fromEntries(SAMPLE_NAMES.map((sample) => [sample, () => sampleEvidence({ sample })])),
+  'judged shift': () => judged('board-shift'),
+  'judged unended': () => judged('board-unended'),
   'ten thousand boots': () => manyBoots(10_000),
   'sixty stages': () => manyRows(60, 4000),
   'long names': longNames,
@@ -70,9 +83,11 @@ test('the measures find what is wrong', async () => {
   const path = join(dir.path, 'bad.html');
   writeFileSync(
     path,
-    `<!doctype html><body style="margin:0"><table><tr><td style="max-width:20px;white-space:nowrap">much too long</td></tr></table>
+    `<!doctype html><body style="margin:0">
+    <table><tr><td style="max-width:20px;white-space:nowrap">much too long</td></tr></table>
     <div style="width:2000px">wide</div><p style="display:none">gone</p><img src="missing.png">
-    <svg width="200" height="40"><text x="0" y="20" class="label">one text</text><text x="9" y="20" class="label">another</text>
+    <svg width="200" height="40"><text x="0" y="20" class="label">one text</text>
+    <text x="9" y="20" class="label">another</text>
     <line x1="30" x2="30" y1="0" y2="40" class="mark-x"/></svg><script>document.title='ran'</script>`,
   );
   const page = await browser.page();

@@ -1,13 +1,21 @@
-/** The page of a report: well-formed whatever the names are, the same bytes each time, and every figure the evidence's. */
+/** The page of a report: well-formed whatever the names are, the same bytes each time, its figures the evidence's. */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Evidence, SampleSet, Summary } from '../../toolchain/budget/evidence.ts';
+import { evidenceText, parseEvidence } from '../../toolchain/budget/evidence-file.ts';
+import { judge } from '../../toolchain/budget/judge.ts';
 import { escapeHtml, escapeJson, shorten, visible } from '../../toolchain/budget/report/escape.ts';
-import { ledgerOf } from '../../toolchain/budget/report/page-ledger.ts';
+import { ledgerOf } from '../../toolchain/budget/report/ledger.ts';
 import { reportPage } from '../../toolchain/budget/report/page.ts';
-import { ms, msBeside, percent, signedMs } from '../../toolchain/budget/report/page-figures.ts';
+import {
+  chanceText,
+  ms,
+  msBeside,
+  percent,
+  signedMs,
+} from '../../toolchain/budget/report/page-figures.ts';
 import { EMBED_BYTES_MAX, rangesOf } from '../../toolchain/budget/report/page-sources.ts';
 import { COLOURS, PAGE_STYLE } from '../../toolchain/budget/report/page-style.ts';
 import { timelineOf } from '../../toolchain/budget/report/timeline.ts';
@@ -74,6 +82,24 @@ test('every sample is a well-formed page, and every reference in it leads somewh
       }
     }
   }
+});
+
+test('what the judge makes of the samples is a page too, with its remarks and its verdict', () => {
+  let noted = 0;
+  for (const sample of SAMPLE_NAMES) {
+    const evidence = sampleEvidence({ sample });
+    if (evidence.groups.length === 0) continue;
+    const judged = judge(parseEvidence(JSON.parse(evidenceText(evidence)), sample));
+    const page = reportPage(judged);
+    const text = textOf(readMarkup(page));
+    assert.not.match(withoutData(page), /NaN|Infinity|undefined/);
+    assert.ok(text.includes(visible(judged.outcome.sentence)), sample);
+    for (const { title, sentence } of judged.checks) {
+      assert.ok(text.includes(visible(title)) && text.includes(visible(sentence)), title);
+    }
+    noted += judged.checks.filter(({ state }) => state === 'noted').length;
+  }
+  assert.ok(noted > 0);
 });
 
 test('numbers of pictures are finite', () => {
@@ -315,35 +341,56 @@ test('figures', () => {
     [percent(0.950492), '95.049%'],
     [percent(0.9999999), '99.999%'],
     [percent(1), '100%'],
-    [rangesOf([0, 2, 3, 4, 9]), '1, 3–5, 10'],
+    [chanceText(0.04123), 'p = 0.0412'],
+    [chanceText(0), 'p &#60; 0.0001'],
+    [rangesOf([0, 2, 3, 4, 9]), '0, 2–4, 9'],
     [rangesOf([]), ''],
-    [rangesOf(Array.from({ length: 60 }, (_, i) => i * 2)).slice(-4), '47 …'],
+    [rangesOf(Array.from({ length: 60 }, (_, i) => i * 2)).slice(-4), '46 …'],
   ];
   for (const [given, expected] of rows) assert.is(given, expected);
 });
 
-test('the ledger adds up to the budget, in the evidence and on the page', () => {
+test('the ledger stands on the page row by row, and what was allocated adds up to the budget', () => {
   for (const sample of SAMPLE_NAMES) {
     const evidence = sampleEvidence({ sample });
-    for (const group of evidence.groups) {
+    const root = pageOf(evidence);
+    evidence.groups.forEach((group, i) => {
+      const rows = elementsOf(sectionOf(root, `g${i + 1}-ledger`), 'tr').slice(1);
+      const figures = rows
+        .filter(({ attributes }) => attributes.get('class') !== 'section')
+        .map((row) =>
+          elementsOf(row, 'td')
+            .slice(0, 4)
+            .map((cell) => elementsOf(cell, 'data')[0]?.attributes.get('value'))
+            .map((value) => (value === undefined ? null : Number(value))),
+        );
       const ledger = ledgerOf(group, evidence.budget);
-      const parts = ledger.allocatedNs + ledger.reserveNs + ledger.unallocatedNs;
-      assert.is(parts, evidence.budget.totalNs);
-      const given = ledger.stages.reduce((sum, { allocatedNs }) => sum + (allocatedNs ?? 0), 0);
-      assert.is(given, ledger.allocatedNs, sample);
-      const stretches = new Set(evidence.budget.stretches.map(({ name }) => name));
-      assert.not.ok(
-        ledger.stages.some(({ name }) => stretches.has(name)),
-        sample,
-      );
-    }
+      const expected = ledger.map(({ kind, allocatedNs, usedNs, p95Ns, leftNs }) => {
+        return kind === 'constant'
+          ? [null, usedNs, null, null]
+          : [allocatedNs, usedNs, leftNs, p95Ns];
+      });
+      assert.equal(figures, expected, sample);
+      const parts = ledger.filter(({ kind }) => ['stage', 'reserve', 'free'].includes(kind));
+      const sum = parts.reduce((total, { allocatedNs }) => total + (allocatedNs ?? 0), 0);
+      assert.is(sum, evidence.budget.totalNs, sample);
+    });
   }
-  const evidence = sampleEvidence({ sample: 'board-over' });
-  const rows = elementsOf(sectionOf(pageOf(evidence), 'g1-ledger'), 'tr').map(textOf);
-  assert.ok(rows.includes('All stages1740.0'));
+  const rows = elementsOf(
+    sectionOf(pageOf(sampleEvidence({ sample: 'board-over' })), 'g1-ledger'),
+    'tr',
+  ).map(textOf);
   assert.ok(rows.includes('Reserve100.0'));
-  assert.ok(rows.includes('Unallocated160.0'));
-  assert.ok(rows.some((row) => row.startsWith('containers over450.0')));
+  assert.ok(rows.includes('Not allocated160.0'));
+  // By the median, as stages are judged: only their slowest boots are over.
+  assert.ok(rows.some((row) => row.startsWith('containers450.0352.098.0997.3')));
+});
+
+test('a budget that was given away twice is over', () => {
+  const evidence = sampleEvidence({ sample: 'no-stages' });
+  const budget = { ...evidence.budget, stages: [{ name: 'verify', ns: 2000 * MS }] };
+  const text = textOf(sectionOf(pageOf({ ...evidence, budget }), 'g1-ledger'));
+  assert.match(text, 'Not allocated over−100.0');
 });
 
 test('a stage with a budget that no boot had is in the ledger, as not measured', () => {
@@ -373,19 +420,30 @@ test('time begins at the start event, wherever the clock does', () => {
   const [group] = evidence.groups;
   const { typical, totalsNs } = group!.candidate;
   const totalNs = totalsNs[typical!.boot]!;
-  const budget = { ...evidence.budget, start: 'loader', stop: 'ready' };
-  const withEvents = (events: { name: string; atNs: number }[]): typeof group => ({
-    ...group!,
-    candidate: {
-      ...group!.candidate,
-      typical: { ...typical!, record: { ...typical!.record, events } },
-    },
-  });
-  const startOf = (events: { name: string; atNs: number }[]): number =>
-    timelineOf(withEvents(events)!, budget)!.stages[0]!.startNs;
-  assert.is(startOf([{ name: 'loader', atNs: 7 * MS }]), -7 * MS);
-  assert.is(startOf([{ name: 'ready', atNs: totalNs + 9 * MS }]), -9 * MS);
-  assert.is(startOf([]), 0);
+  const first = typical!.record.stages[0]!;
+  const startOf = (start: string, events: { name: string; atNs: number }[]): number => {
+    const record = { ...typical!.record, events };
+    const candidate = { ...group!.candidate, typical: { ...typical!, record } };
+    const budget = { ...evidence.budget, start, stop: 'ready' };
+    return timelineOf({ ...group!, candidate }, budget)!.stages[0]!.startNs;
+  };
+  assert.is(startOf('loader', [{ name: 'loader', atNs: 7 * MS }]), -7 * MS);
+  assert.is(startOf('firmware:end', []), -first.endNs!);
+  // Without it, so much before the stop event as was measured; without both, at the clock's zero.
+  assert.is(startOf('loader', [{ name: 'ready', atNs: totalNs + 9 * MS }]), -9 * MS);
+  assert.is(startOf('loader', []), 0);
+});
+
+test('chances are never rounded to none or to certain', () => {
+  const evidence = sampleEvidence({ sample: 'board-over' });
+  const [group] = evidence.groups;
+  const rows = [0, 1e-9, 0.5, 1 - 1e-9, 1];
+  const characteristic = rows.map((passes) => ({ trueCoverage: 0.9, passes }));
+  const compliance = { ...group!.compliance!, characteristic };
+  const text = textOf(
+    sectionOf(pageOf({ ...evidence, groups: [{ ...group!, compliance }] }), 'g1-plan'),
+  );
+  assert.match(text, '90%0%90%< 0.1%90%50%90%> 99.9%90%100%');
 });
 
 test('what is not there is said in a sentence', () => {
@@ -484,9 +542,9 @@ test('sixty stages are all there, of 4,000 initcalls the 40 longest and how many
   );
 });
 
-test('evidence that is too large for the page is named by its digest', () => {
+test('evidence that is too large for the page is named by the digest of its file', () => {
   const evidence = manyBoots(30_000);
-  const json = JSON.stringify(evidence);
+  const json = evidenceText(evidence);
   assert.ok(json.length > EMBED_BYTES_MAX);
   const page = reportPage(evidence);
   assert.not.match(page, '<script');
@@ -513,7 +571,7 @@ test('contrast is enough to read in both schemes: 4.5 for text, 3 for what is dr
     const of = (name: string): string => COLOURS[name]![scheme];
     const states = ['pass', 'fail', 'inconclusive', 'bad-evidence'];
     const pairs: [string, string, number][] = [
-      ...['ink', 'soft', 'link', ...states].flatMap((name): [string, string, number][] => [
+      ...['ink', 'soft', 'link', 'noted', ...states].flatMap((name): [string, string, number][] => [
         [name, 'paper', 4.5],
         [name, 'fill', 4.5],
       ]),

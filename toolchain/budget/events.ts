@@ -51,13 +51,13 @@ export function stretchOf(boot: TimedEvents, from: string, to: string): number |
   return a === null || b === null || b < a ? null : b - a;
 }
 
-interface Reached {
+export interface Reached {
   readonly atNs: number;
   readonly constants: readonly DeclaredConstant[];
 }
 
 /** An event, or one that constants lead to from there: forward from the start, backward from the stop. */
-function reach(
+export function reach(
   boot: TimedEvents,
   name: string,
   constants: readonly DeclaredConstant[],

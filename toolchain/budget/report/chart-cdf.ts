@@ -6,7 +6,9 @@
  */
 import { curveStepAfter, line } from 'd3-shape';
 import type { EvidenceGroup, EvidenceSettings, SampleSet } from '../evidence.ts';
-import { limitTime, ms, msBeside, percent, time } from './page-figures.ts';
+import { judgedTotals } from '../judge-compliance.ts';
+import { empty } from './html.ts';
+import { count, limitTime, ms, msBeside, percent, time } from './page-figures.ts';
 import {
   across,
   CURVE_WIDTH,
@@ -42,7 +44,9 @@ export function cdfChart(
 ): string {
   const ended = endedNs(group.candidate);
   if (ended.length < CDF_BOOTS_MIN) {
-    return `<p class="empty">Too few boots for a distribution: it takes ${CDF_BOOTS_MIN} that got to their end.</p>`;
+    return empty(
+      `Too few boots for a distribution: it takes ${CDF_BOOTS_MIN} that got to their end.`,
+    );
   }
   const boundNs = group.compliance?.boundNs ?? null;
   const marks = [budgetNs, group.limitNs, ...(boundNs === null ? [] : [boundNs])];
@@ -76,8 +80,9 @@ export function cdfChart(
   return legend(legendOf(group, settings, budgetNs, scale)) + chart;
 }
 
-function endedNs({ totalsNs }: SampleSet): number[] {
-  return totalsNs.filter((ns) => ns !== null);
+/** Boots that are no evidence are in neither number: nobody knows whether they ended. */
+function endedNs(set: SampleSet): number[] {
+  return judgedTotals(set).filter((ns) => ns !== Infinity);
 }
 
 /** Lines for what lies within the picture. */
@@ -149,7 +154,7 @@ function coverageLine(
 }
 
 function curve(set: SampleSet, scale: TimeScale, heightPx: number, name: string): string {
-  const n = set.totalsNs.length;
+  const n = judgedTotals(set).length;
   const sorted = endedNs(set).sort((a, b) => a - b);
   // Rounded to the picture's units; of several steps at one place the highest counts.
   const steps = new Map<number, number>();
@@ -171,10 +176,11 @@ function curve(set: SampleSet, scale: TimeScale, heightPx: number, name: string)
 
 function describe(group: EvidenceGroup, budgetNs: number): string {
   const total = group.candidate.total!;
-  const never = group.candidate.boots - total.n;
+  const never = judgedTotals(group.candidate).filter((ns) => ns === Infinity).length;
   return (
     `Half of the boots were done by ${ms(total.medianNs)} ms, 95 of 100 by ${ms(total.p95Ns)} ms, ` +
-    `the slowest by ${ms(total.maxNs)} ms; the limit is ${msBeside(group.limitNs, budgetNs)} ms, the budget ${ms(budgetNs)} ms.` +
+    `the slowest by ${ms(total.maxNs)} ms; the limit is ${msBeside(group.limitNs, budgetNs)} ms, ` +
+    `the budget ${ms(budgetNs)} ms.` +
     (never === 0 ? '' : ` ${never} never ended.`)
   );
 }
@@ -186,9 +192,10 @@ function legendOf(
   scale: TimeScale,
 ): LegendItem[] {
   const arm = (set: SampleSet): string => {
-    const never = set.boots - endedNs(set).length;
-    const share = percent((set.boots - never) / set.boots, 1);
-    return `${set.boots} boots${never === 0 ? '' : `, ${never} never ended: ends at ${share}`}`;
+    const judged = judgedTotals(set).length;
+    const never = judged - endedNs(set).length;
+    const share = percent((judged - never) / judged, 1);
+    return `${count(judged, 'boot')}${never === 0 ? '' : `, ${never} never ended: ends at ${share}`}`;
   };
   const items: LegendItem[] = [
     { key: 'curve', shape: 'line', text: `candidate, ${arm(group.candidate)}` },

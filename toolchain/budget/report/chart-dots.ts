@@ -3,7 +3,8 @@
  * measuring, two levels, a slow first boot.
  *
  * Marks at one place of a grid finer than a mark are drawn once. So ten thousand boots stay small, and no boot that
- * stands apart is ever left out. A boot that never ended has no total: it stands at the top edge, with a cross.
+ * stands apart is ever left out. A boot without a total, because it never ended or its record is no evidence,
+ * stands at the top edge with a cross.
  */
 import type { EvidenceGroup, SampleSet } from '../evidence.ts';
 import { count, limitTime, ms, time } from './page-figures.ts';
@@ -13,6 +14,7 @@ import {
   domainOf,
   extent,
   fixed,
+  heightTicks,
   label,
   legend,
   markShapes,
@@ -20,7 +22,6 @@ import {
   stretched,
   tag,
   timeScale,
-  timeTicks,
   yAxis,
   type LegendItem,
   type TimeScale,
@@ -58,7 +59,7 @@ export function dotChart(group: EvidenceGroup, budgetNs: number, id: string): st
   const y = timeScale(domainOf(totals, [group.limitNs, budgetNs], LIMIT_FAR), [bottom, top]);
   const content =
     markShapes(id) +
-    yAxis(timeTicks(y, 6 * 60)) +
+    yAxis(heightTicks(y)) +
     limitLines(group, budgetNs, y) +
     arms.map((arm) => armOf(arm, y, id, bottom)).join('');
   const chart = picture({
@@ -107,9 +108,9 @@ function armOf(arm: Arm, y: TimeScale, id: string, bottom: number): string {
   const { name, set, from, to } = arm;
   const title = label(name, { x: across(from), y: TITLE_PX - 6, class: 'label strong' });
   const ends =
-    label('1', { x: across(from), y: bottom + 16, class: 'tick' }) +
+    label('0', { x: across(from), y: bottom + 16, class: 'tick' }) +
     (set.boots > 1
-      ? label(String(set.boots), { x: across(to), y: bottom + 16, class: 'tick end' })
+      ? label(String(set.boots - 1), { x: across(to), y: bottom + 16, class: 'tick end' })
       : '');
   const frame = tag('line', {
     x1: across(from),
@@ -162,8 +163,17 @@ function singles(arm: Arm, y: TimeScale, id: string): string {
   return [...marks].join('');
 }
 
-function neverEnded({ totalsNs }: SampleSet): number {
-  return totalsNs.filter((ns) => ns === null).length;
+/** Why boots have no total. */
+function withoutTotal({ totalsNs, flags }: SampleSet): { never: number; unusable: number } {
+  const unusable = new Set(flags.flatMap(({ boot, flag }) => (flag.isUnusable ? [boot] : [])));
+  const without = totalsNs.flatMap((ns, boot) => (ns === null ? [boot] : []));
+  const bad = without.filter((boot) => unusable.has(boot)).length;
+  return { never: without.length - bad, unusable: bad };
+}
+
+function missingText(set: SampleSet): string {
+  const { never, unusable } = withoutTotal(set);
+  return `${never} never ended${unusable === 0 ? '' : `, ${unusable} unusable`}`;
 }
 
 function describe(arms: readonly Arm[], limitNs: number): string {
@@ -172,7 +182,7 @@ function describe(arms: readonly Arm[], limitNs: number): string {
     const over = totals.filter((ns) => ns > limitNs).length;
     const [low, high] = extent(totals);
     const range = totals.length === 0 ? '' : ` from ${ms(low)} to ${ms(high)} ms`;
-    return `${name}: ${count(set.boots, 'boot')}${range}, ${over} over the limit, ${neverEnded(set)} never ended.`;
+    return `${name}: ${count(set.boots, 'boot')}${range}, ${over} over the limit, ${missingText(set)}.`;
   });
   return sentences.join(' ');
 }
@@ -201,8 +211,11 @@ function legendOf(
     const text = `limit ${limitTime(group.limitNs, budgetNs)} ms${where(group.limitNs)}`;
     items.push({ key: 'mark-limit', shape: 'line', text });
   }
-  const never = arms.reduce((sum, { set }) => sum + neverEnded(set), 0);
-  if (never > 0) items.push({ key: 'cross', shape: 'cross', text: `never ended: ${never}` });
+  for (const { name, set } of arms) {
+    const { never, unusable } = withoutTotal(set);
+    if (never + unusable === 0) continue;
+    items.push({ key: 'cross', shape: 'cross', text: `${name}, ${missingText(set)}` });
+  }
   const flagged = arms.reduce(
     (sum, { set }) => sum + new Set(set.flags.map(({ boot }) => boot)).size,
     0,

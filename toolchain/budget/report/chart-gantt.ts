@@ -5,7 +5,8 @@
 import type { EvidenceBudget, EvidenceGroup, StageColumn } from '../evidence.ts';
 import { stageOf } from '../measured-boot.ts';
 import { escapeHtml, shorten } from './escape.ts';
-import { classBadge, derivedTime, limitTime, ms, time } from './page-figures.ts';
+import { empty } from './html.ts';
+import { classBadge, count, derivedTime, limitTime, ms, time } from './page-figures.ts';
 import {
   across,
   bar,
@@ -35,7 +36,7 @@ const BUDGET_FAR = 8;
 export function ganttChart(group: EvidenceGroup, budget: EvidenceBudget, id: string): string {
   const timeline = timelineOf(group, budget);
   if (timeline === null) {
-    return '<p class="empty">No boot got to its end, so there is no typical one to show.</p>';
+    return empty('No boot got to its end, so there is no typical one to show.');
   }
   const scale = scaleOf(timeline, group, budget);
   const isShown = budget.totalNs <= (scale.domain()[1] ?? 0);
@@ -105,7 +106,8 @@ function captionOf(
       : `that is ${derivedTime(-leftNs)} ms over the limit of ${limitTime(group.limitNs, budget.totalNs)} ms.`;
   const far = isShown ? '' : ` The budget of ${time(budget.totalNs)} ms lies far to the right.`;
   return (
-    `Boot ${typical!.boot + 1} of ${group.candidate.boots}, the one whose total is the median, ` +
+    `Boot ${typical!.boot} (of ${count(group.candidate.boots, 'boot')}, counted from 0), ` +
+    `the one whose total is the median, ` +
     `took ${time(timeline.totalNs)} ms from ${escapeHtml(budget.start)} to ${escapeHtml(budget.stop)}; ` +
     `${left}${far} Times in ms. ${classBadge(group.evidence)}`
   );
@@ -251,7 +253,9 @@ function unitSections({ tracks }: Timeline, scale: TimeScale): TimeSection[] {
       (most, unit) => (shown.has(unit) ? most : Math.max(most, lengthOf(unit))),
       0,
     );
-    const note = `The ${UNITS_SHOWN} longest of ${units.length} are shown; ${rest} more took at most ${derivedTime(restNs)} ms each.`;
+    const note =
+      `The ${UNITS_SHOWN} longest of ${units.length} are shown; ` +
+      `${rest} more took at most ${derivedTime(restNs)} ms each.`;
     return { title, rows, note };
   });
 }

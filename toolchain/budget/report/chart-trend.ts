@@ -5,20 +5,21 @@
 import { line } from 'd3-shape';
 import type { DriftResult, EvidenceBuild } from '../evidence.ts';
 import { escapeHtml, shorten, visible } from './escape.ts';
-import { count, ms, time } from './page-figures.ts';
+import { empty } from './html.ts';
+import { chanceText, count, ms, time } from './page-figures.ts';
 import {
   across,
   CURVE_WIDTH,
   domainOf,
   fixed,
   flagpoles,
+  heightTicks,
   label,
   legend,
   picture,
   stretched,
   tag,
   timeScale,
-  timeTicks,
   yAxis,
   type LegendItem,
 } from './svg.ts';
@@ -35,7 +36,7 @@ export function trendChart(
   budgetNs: number,
   id: string,
 ): string {
-  if (builds.length < 2) return '<p class="empty">One build is no trend.</p>';
+  if (builds.length < 2) return empty('One build is no trend.');
   const changes = changedBuilds(drift);
   const x = (i: number): number => ((i + 0.5) / builds.length) * 100;
   const poles = changes.map(({ at, letter }) => ({
@@ -70,7 +71,7 @@ export function trendChart(
     );
   const content =
     badRange(drift, builds.length, top, bottom) +
-    yAxis(timeTicks(y, 6 * 60)) +
+    yAxis(heightTicks(y)) +
     (isShown
       ? tag('line', {
           x1: '0%',
@@ -86,7 +87,9 @@ export function trendChart(
   const chart = picture({
     id,
     title: 'Total over builds',
-    description: `${count(builds.length, 'build')}, the median from ${ms(builds[0]!.medianNs)} ms to ${ms(builds.at(-1)!.medianNs)} ms. ${plain(drift)}`,
+    description:
+      `${count(builds.length, 'build')}, the median from ${ms(builds[0]!.medianNs)} ms ` +
+      `to ${ms(builds.at(-1)!.medianNs)} ms. ${plain(drift)}`,
     heightPx: bottom + BELOW_PX,
     content,
   });
@@ -182,7 +185,7 @@ function sentences(builds: readonly EvidenceBuild[], drift: DriftResult | null):
   const changes = drift.changes.map(
     ({ at, of, beforeNs, afterNs, p }) =>
       `<li><b>${letters.get(at) ?? ''}</b>: with ${version(at)} the ${of} goes from ` +
-      `${time(beforeNs)} ms to ${time(afterNs)} ms (p = ${String(Number(p.toPrecision(3)))}).</li>`,
+      `${time(beforeNs)} ms to ${time(afterNs)} ms (${chanceText(p)}).</li>`,
   );
   const { firstBad } = drift;
   const bad =

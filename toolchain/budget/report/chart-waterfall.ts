@@ -4,12 +4,11 @@
  */
 import type { EvidenceBudget, EvidenceGroup, RegressionResult, StageShift } from '../evidence.ts';
 import { escapeHtml, shorten } from './escape.ts';
-import { classBadge, derivedTime, signedMs, time } from './page-figures.ts';
+import { chanceText, classBadge, derivedTime, signedMs, time } from './page-figures.ts';
 import {
   across,
   bar,
   domainOf,
-  fixed,
   legend,
   tag,
   timeScale,
@@ -157,7 +156,7 @@ function stepRow({ shift, fromNs, toNs }: Step, scale: TimeScale, hasIntervals: 
       })
     : '';
   const mark = isSignificant ? ` <strong>${shift.shiftNs > 0 ? 'slower' : 'faster'}</strong>` : '';
-  const aside = [change === null ? '' : `${change} stage`, p === null ? '' : `p = ${fixed(p, 4)}`]
+  const aside = [change === null ? '' : `${change} stage`, p === null ? '' : chanceText(p)]
     .filter((text) => text !== '')
     .join(', ');
   return {
@@ -183,7 +182,7 @@ function guards({ guards: all, moreBoots }: RegressionResult): string {
   const items = all.map(
     ({ name, isRaised, p, sentence }) =>
       `<li>${isRaised ? '<strong>Raised</strong>' : 'Not raised'}: ${GUARD_NAMES[name]}: ${escapeHtml(sentence)}` +
-      `${p === null ? '' : ` (p = ${String(Number(p.toPrecision(3)))})`}.</li>`,
+      `${p === null ? '' : ` (${chanceText(p)})`}.</li>`,
   );
   const list =
     items.length === 0

@@ -62,11 +62,16 @@ export function count(n: number, word: string): string {
   return `${n} ${word}${n === 1 ? '' : 's'}`;
 }
 
-/** A figure of a check. */
-export function checkFigure({ value, unit }: Figure): string {
+/** `p = 0.0412`, `p < 0.0001`, as markup: nothing that was tested is impossible. */
+export function chanceText(p: number): string {
+  return p < 0.0001 ? escapeHtml('p < 0.0001') : `p = ${String(Number(p.toFixed(4)))}`;
+}
+
+/** A figure of a check, which may be near the budget. */
+export function checkFigure({ value, unit }: Figure, budgetNs: number): string {
   switch (unit) {
     case 'ns':
-      return `${time(value)} ms`;
+      return `${time(value, msBeside(value, budgetNs))} ms`;
     case 'count':
       return `<data value="${value}">${value}</data>`;
     case 'ratio':
@@ -86,16 +91,6 @@ export const STATE_WORDS: Readonly<Record<CheckState, string>> = {
   'bad-evidence': 'Bad evidence',
   noted: 'Noted',
   'not-evaluated': 'Not evaluated',
-};
-
-/** What each class of evidence is, for people. */
-export const CLASS_SENTENCES: Readonly<Record<EvidenceClass, string>> = {
-  'virtual-wallclock':
-    'an emulated board whose runs do not agree: figures of the host, not of a board',
-  virtual: 'an emulated board whose clock counts instructions',
-  'board-selfclock': 'a real board that timed itself',
-  'board-serial': 'a real board, its serial lines stamped by a host',
-  'board-gpio': 'a real board, its pins watched by a logic analyser',
 };
 
 /** What a group is called, with its class of evidence where the name does not say it. */

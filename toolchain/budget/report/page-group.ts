@@ -7,7 +7,8 @@ import { ganttChart } from './chart-gantt.ts';
 import { trendChart } from './chart-trend.ts';
 import { waterfallChart } from './chart-waterfall.ts';
 import { escapeHtml } from './escape.ts';
-import { ledgerOf, type LedgerRow } from './page-ledger.ts';
+import { empty, headRow, section } from './html.ts';
+import { ledgerOf, type LedgerRow } from './ledger.ts';
 import {
   classBadge,
   count,
@@ -16,6 +17,7 @@ import {
   msBeside,
   percent,
   time,
+  smallMs,
 } from './page-figures.ts';
 import { across, fixed, tag } from './svg.ts';
 import { virtualNotice } from './page-verdict.ts';
@@ -25,12 +27,10 @@ export function groupPart(evidence: Evidence, group: EvidenceGroup, i: number): 
   const id = `g${i + 1}`;
   const { budget, settings } = evidence;
   const part = (name: string, title: string, content: string): string =>
-    content === ''
-      ? ''
-      : `<section class="part" aria-labelledby="${id}-${name}"><h3 id="${id}-${name}">${title}</h3>${content}</section>\n`;
+    content === '' ? '' : section({ id: `${id}-${name}`, title, content, level: 3, kind: 'part' });
   const isEmpty = group.candidate.boots === 0;
   const charts = isEmpty
-    ? '<p class="empty">There are no boots in this group.</p>'
+    ? empty('There are no boots in this group.')
     : part('stages', 'Stages against the budget', ganttChart(group, budget, `${id}-gantt`)) +
       part(
         'totals',
@@ -64,7 +64,11 @@ function trendOf({ builds, drift, budget }: Evidence, id: string): string {
 export function trendPart(evidence: Evidence): string {
   return evidence.builds.length === 0
     ? ''
-    : `<section aria-labelledby="trend"><h2 id="trend">Trend over builds</h2>${trendOf(evidence, 'trend-chart')}</section>`;
+    : section({
+        id: 'trend',
+        title: 'Trend over builds',
+        content: trendOf(evidence, 'trend-chart'),
+      });
 }
 
 function isVirtualAmongReal({ groups }: Evidence, group: EvidenceGroup): boolean {
@@ -80,8 +84,8 @@ function groupLine({ candidate, baseline, compliance }: EvidenceGroup, i: number
   const proven =
     compliance === null
       ? ''
-      : ` ${compliance.allExceedances} of ${compliance.allBoots} boots did not keep to the limit; exploratory, all of ` +
-        `them prove that ${percent(compliance.provenCoverage)} of boots do.` +
+      : ` ${compliance.allExceedances} of ${compliance.allBoots} boots did not keep to the limit; ` +
+        `exploratory, all of them prove that ${percent(compliance.provenCoverage)} of boots do.` +
         (compliance.moreBoots > 0
           ? ` ${count(compliance.moreBoots, 'more boot')} would decide, if all keep to it.`
           : '');
@@ -91,65 +95,87 @@ function groupLine({ candidate, baseline, compliance }: EvidenceGroup, i: number
   );
 }
 
-const LEDGER_HEADS = ['allocated', 'median', 'p95', 'left', 'used of what was allocated'];
+const LEDGER_HEADS = ['allocated', 'median', 'left', 'p95'];
+const LEDGER_COLUMNS = LEDGER_HEADS.length + 2;
 /** The axis of the ledger's bars: beyond, a bar goes to the edge. */
 const USED_MAX = 1.25;
+/** Rows by what they are, in the order of the ledger; the titles stand above a part. */
+const LEDGER_PARTS: readonly (readonly [LedgerRow['kind'][], title: string | null])[] = [
+  [['stage', 'constant'], null],
+  [['reserve', 'free', 'total'], null],
+  [['stretch'], 'Stretches, across stages and in no sum'],
+];
 
 function ledgerTable({ budget }: Evidence, group: EvidenceGroup): string {
-  const ledger = ledgerOf(group, budget);
-  const heads = LEDGER_HEADS.map((head) => `<th scope="col" class="n">${head}</th>`);
-  const sum = (name: string, ns: number, kind: string): string =>
-    `<tr class="${kind}"><th scope="row">${name}</th>${cell(0, derivedTime(ns))}<td></td><td></td><td></td><td></td></tr>`;
-  const constants = group.constants.map(
-    (each) =>
-      `<tr><th scope="row"><bdi>${escapeHtml(each.name)}</bdi><span class="aside">declared (${escapeHtml(each.evidence)}): ` +
-      `${escapeHtml(each.source)}; from ${escapeHtml(each.from)} to ${escapeHtml(each.to)}</span></th>` +
-      `<td></td>${cell(1, `${time(each.ns)} ± ${time(each.uncertaintyNs)}`)}<td></td><td></td><td></td></tr>`,
-  );
-  const stretches =
-    ledger.stretches.length === 0
-      ? ''
-      : `<tbody><tr class="section"><th colspan="6" scope="colgroup">Stretches, across stages and in no sum</th></tr>` +
-        `${ledger.stretches.map(ledgerRow).join('')}</tbody>`;
+  const rows = ledgerOf(group, budget);
+  const parts = LEDGER_PARTS.map(([kinds, title]) => {
+    const own = rows.filter(({ kind }) => kinds.includes(kind));
+    if (own.length === 0) return '';
+    const head =
+      title === null
+        ? ''
+        : `<tr class="section"><th colspan="${LEDGER_COLUMNS}" scope="colgroup">${title}</th></tr>`;
+    const kind = kinds.includes('total') ? ' class="sums"' : '';
+    return `<tbody${kind}>${head}${own.map((row) => ledgerRow(row, group)).join('\n')}</tbody>`;
+  });
   return (
-    `<table class="ledger"><caption>Left is what was allocated minus p95. Medians of stages need not add up to the ` +
-    `median of totals. Times in ms. ${classBadge(group.evidence)}</caption>` +
-    `<thead><tr><th scope="col">Stage</th>${heads.join('')}</tr></thead>` +
-    `<tbody>${ledger.stages.map(ledgerRow).join('\n')}${constants.join('')}</tbody>` +
-    `<tbody class="sums">${sum('All stages', ledger.allocatedNs, 'sum')}` +
-    `${sum('Reserve', ledger.reserveNs, '')}${sum('Unallocated', ledger.unallocatedNs, '')}` +
-    `${ledgerRow(ledger.total)}</tbody>${stretches}</table>`
+    `<table class="ledger"><caption>Left is what was allocated minus the median, by which stages ` +
+    `are judged. Medians of stages need not add up to the median of totals. Times in ms. ` +
+    `${classBadge(group.evidence)}</caption>` +
+    headRow([
+      'Stage',
+      ...LEDGER_HEADS.map((head) => [head] as const),
+      'used of what was allocated',
+    ]) +
+    `${parts.join('')}</table>`
   );
 }
 
-function cell(column: number, content: string): string {
-  return `<td class="n" data-head="${LEDGER_HEADS[column]!}">${content}</td>`;
-}
-
-function ledgerRow(row: LedgerRow): string {
-  const { name, allocatedNs, summary, leftNs } = row;
-  const isOver = leftNs !== null && leftNs < 0;
+function ledgerRow(row: LedgerRow, group: EvidenceGroup): string {
+  const { kind, allocatedNs, usedNs, p95Ns, leftNs } = row;
+  const isOver = (leftNs ?? 0) < 0 || (kind === 'free' && (allocatedNs ?? 0) < 0);
   const over = isOver ? ' <strong class="over">over</strong>' : '';
-  const p95 =
-    summary === null || allocatedNs === null
-      ? time(summary?.p95Ns)
-      : time(summary.p95Ns, msBeside(summary.p95Ns, allocatedNs));
-  const kind = name === 'Total' ? ' class="total"' : '';
+  const isMeasured = kind === 'stage' || kind === 'stretch' || kind === 'total';
+  const blank = (text: string): string => (isMeasured ? text : '');
+  const beside = (ns: number | null): string =>
+    ns === null ? '–' : time(ns, msBeside(ns, allocatedNs ?? ns));
+  const left = derivedTime(leftNs);
+  const cells = [
+    kind === 'constant' ? '' : kind === 'free' ? derivedTime(allocatedNs) : time(allocatedNs),
+    kind === 'constant' ? time(usedNs) : blank(usedNs === null ? 'not measured' : beside(usedNs)),
+    blank(isOver ? `<strong class="over">${left}</strong>` : left),
+    blank(beside(p95Ns)),
+  ];
+  const figures = cells.map(
+    (cell, i) => `<td class="n" data-head="${LEDGER_HEADS[i]!}">${cell}</td>`,
+  );
   return (
-    `<tr${kind}><th scope="row"><bdi>${escapeHtml(name)}</bdi>${over}</th>` +
-    cell(0, time(allocatedNs)) +
-    cell(1, summary === null ? 'not measured' : time(summary.medianNs)) +
-    cell(2, p95) +
-    cell(3, isOver ? `<strong class="over">${derivedTime(leftNs)}</strong>` : derivedTime(leftNs)) +
-    `<td class="axis">${usedBar(row)}</td></tr>`
+    `<tr${kind === 'total' ? ' class="total"' : ''}><th scope="row"><bdi>${escapeHtml(nameOf(row))}</bdi>${over}` +
+    `${kind === 'constant' ? constantText(row, group) : ''}</th>${figures.join('')}` +
+    `<td class="axis">${isMeasured ? usedBar(row) : ''}</td></tr>`
   );
 }
 
-function usedBar({ allocatedNs, summary }: LedgerRow): string {
-  if (allocatedNs === null || allocatedNs === 0 || summary === null) return '';
+function nameOf({ kind, name }: LedgerRow): string {
+  const isOurs = kind === 'reserve' || kind === 'free' || kind === 'total';
+  return isOurs ? name.slice(0, 1).toUpperCase() + name.slice(1) : name;
+}
+
+/** How a constant came to its figure. */
+function constantText({ name }: LedgerRow, { constants }: EvidenceGroup): string {
+  const constant = constants.find((each) => each.name === name)!;
+  const { uncertaintyNs, evidence, source, from, to } = constant;
+  return (
+    `<span class="aside">declared (${escapeHtml(evidence)}): ± ${time(uncertaintyNs, smallMs(uncertaintyNs))} ms, ` +
+    `${escapeHtml(source)}; from ${escapeHtml(from)} to ${escapeHtml(to)}</span>`
+  );
+}
+
+function usedBar({ allocatedNs, usedNs, p95Ns }: LedgerRow): string {
+  if (allocatedNs === null || allocatedNs === 0 || usedNs === null || p95Ns === null) return '';
   const place = (ns: number): string =>
     across((Math.min(ns / allocatedNs, USED_MAX) / USED_MAX) * 100);
-  const over = summary.p95Ns > allocatedNs ? ' is-over' : '';
+  const over = usedNs > allocatedNs ? ' is-over' : '';
   const full = across(100 / USED_MAX);
   const part = (width: string, y: number, name: string): string =>
     tag('rect', { x: '0%', y, width, height: 16 - 2 * y, class: name });
@@ -157,8 +183,8 @@ function usedBar({ allocatedNs, summary }: LedgerRow): string {
     'svg',
     { width: '100%', height: 16, 'aria-hidden': 'true', class: 'bars' },
     part(full, 1, 'room') +
-      part(place(summary.p95Ns), 4, `ghost${over}`) +
-      part(place(summary.medianNs), 3, `time${over}`) +
+      part(place(p95Ns), 4, `ghost${over}`) +
+      part(place(usedNs), 3, `time${over}`) +
       tag('line', { x1: full, x2: full, y1: 0, y2: 16, class: 'mark-budget' }),
   );
 }
@@ -181,17 +207,22 @@ function planTable({ settings }: Evidence, { compliance }: EvidenceGroup): strin
     );
   });
   return (
-    `<table class="plan"><caption>${count(plan.boots, 'boot')}, ${count(plan.exceedances, 'exceedance')} allowed. A board passes ` +
-    `95 times in 100 when <data value="${compliance.coverageToPass}">${percent(compliance.coverageToPass)}</data> of ` +
-    `all its boots keep to the limit.</caption><thead><tr><th scope="col">Boots that really keep to the limit</th>` +
-    `<th scope="col" class="n">passes</th><th scope="col"><span class="quiet">as a bar</span></th></tr></thead>` +
+    `<table class="plan"><caption>${count(plan.boots, 'boot')}, ` +
+    `${count(plan.exceedances, 'exceedance')} allowed. A board passes 95 times in 100 when ` +
+    `<data value="${compliance.coverageToPass}">${percent(compliance.coverageToPass)}</data> of all its ` +
+    `boots keep to the limit.</caption>` +
+    headRow([
+      'Boots that really keep to the limit',
+      ['passes'],
+      '<span class="quiet">as a bar</span>',
+    ]) +
     `<tbody>${rows.join('')}</tbody></table>`
   );
 }
 
-/** A probability: never rounded to none or to certain. */
+/** A probability, as markup: never rounded to none or to certain. */
 function chance(part: number): string {
-  if (part > 0 && part < 0.0005) return '< 0.1%';
-  if (part < 1 && part > 0.9995) return '> 99.9%';
+  if (part > 0 && part < 0.0005) return escapeHtml('< 0.1%');
+  if (part < 1 && part > 0.9995) return escapeHtml('> 99.9%');
   return `${fixed(part * 100, 1)}%`;
 }

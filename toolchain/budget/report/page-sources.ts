@@ -1,11 +1,12 @@
 /** The end of the page: where the figures are from, how to get them again, and what is strange about them. */
-import { createHash } from 'node:crypto';
 import type { Evidence, EvidenceGroup, SampleSet } from '../evidence.ts';
 import { escapeHtml, escapeJson } from './escape.ts';
+import { empty, facts, headRow, section } from './html.ts';
 import { count, groupName, limitTime, percent, smallMs, time } from './page-figures.ts';
 import { releases } from './page-verdict.ts';
+import { evidenceDigest } from './words.ts';
 
-/** Evidence up to this size travels in the page; a larger one would make it slow to open, and is named by its digest. */
+/** Evidence up to this size travels in the page; a larger one would make it slow, and is named by its digest. */
 export const EMBED_BYTES_MAX = 4 << 20;
 /** Kinds of flags that are listed; the data has them all. */
 const FLAG_ROWS_MAX = 200;
@@ -17,10 +18,11 @@ export function environmentPart(evidence: Evidence): string {
   const environments = evidence.groups.map(
     (group) => `<h3>${groupName(group)}</h3>${environment(group, evidence.budget.totalNs)}`,
   );
-  return (
-    `<section aria-labelledby="environment"><h2 id="environment">Environment and sources</h2>` +
-    `${environments.join('')}${sourcesTable(evidence)}</section>`
-  );
+  return section({
+    id: 'environment',
+    title: 'Environment and sources',
+    content: environments.join('') + sourcesTable(evidence),
+  });
 }
 
 function environment(group: EvidenceGroup, budgetNs: number): string {
@@ -59,7 +61,7 @@ function environment(group: EvidenceGroup, budgetNs: number): string {
     ],
     ['Measured', measured(candidate)],
   ];
-  return `<dl class="facts">${rows.map(([term, text]) => `<div><dt>${term}</dt><dd>${text}</dd></div>`).join('')}</dl>`;
+  return facts(rows);
 }
 
 function specimens({ specimens: all }: SampleSet): string {
@@ -76,17 +78,19 @@ function measured({ measuredAt }: SampleSet): string {
 }
 
 function sourcesTable({ sources }: Evidence): string {
-  if (sources.length === 0) return '<p class="empty">No source files were named.</p>';
+  if (sources.length === 0) return empty('No source files were named.');
   const rows = sources.map(
     ({ file, sha256, format, arm, boots }) =>
       `<tr><th scope="row"><bdi>${escapeHtml(file)}</bdi></th><td data-head="arm">${arm}</td>` +
-      `<td data-head="format">${escapeHtml(format)}</td><td class="n" data-head="boots"><data value="${boots}">${boots}</data></td>` +
+      `<td data-head="format">${escapeHtml(format)}</td>` +
+      `<td class="n" data-head="boots"><data value="${boots}">${boots}</data></td>` +
       `<td data-head="SHA-256"><code class="digest">${escapeHtml(sha256) || '–'}</code></td></tr>`,
   );
   return (
-    `<h3>Source files</h3><table class="stack sources"><caption>The records that everything here was worked out from.</caption>` +
-    `<thead><tr><th scope="col">File</th><th scope="col">Arm</th><th scope="col">Format</th>` +
-    `<th scope="col" class="n">Boots</th><th scope="col">SHA-256</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>`
+    '<h3>Source files</h3><table class="stack sources">' +
+    '<caption>The records that everything here was worked out from.</caption>' +
+    headRow(['File', 'Arm', 'Format', ['Boots'], 'SHA-256']) +
+    `<tbody>${rows.join('\n')}</tbody></table>`
   );
 }
 
@@ -94,7 +98,6 @@ function sourcesTable({ sources }: Evidence): string {
 export function recomputePart(evidence: Evidence, json: string): string {
   const { settings, tool } = evidence;
   const { stageMargin, tolerance } = settings;
-  const digest = createHash('sha256').update(json).digest('hex');
   const rows: [string, string][] = [
     [
       'Program',
@@ -108,21 +111,27 @@ export function recomputePart(evidence: Evidence, json: string): string {
       'Margin of a stage',
       `${time(stageMargin.absoluteNs)} ms or ${percent(stageMargin.relative)}, whichever is more`,
     ],
-    [
-      'Tolerance of virtual boots',
-      `${time(tolerance.absoluteNs)} ms or ${percent(tolerance.relative)}, whichever is more`,
-    ],
-    ['SHA-256 of the evidence, as one line of JSON', `<code class="digest">${digest}</code>`],
+    ['Tolerance of virtual boots', toleranceText(tolerance)],
+    ['Evidence, SHA-256', `<code class="digest">${evidenceDigest(evidence)}</code>`],
   ];
   const where = isEmbedded(json)
     ? 'The whole evidence is in this file, in the data block with the name <code>evidence</code>, with every sample.'
     : `The evidence has ${Buffer.byteLength(json)} bytes and is kept beside this file; the digest says which it is.`;
-  return (
-    `<section aria-labelledby="again"><h2 id="again">How to get these figures again</h2><p>${where} ` +
-    `<code>coldseal report</code> over the evidence, or over the source files with the same settings, makes the same ` +
-    `evidence and this page, byte for byte.</p>` +
-    `<dl class="facts">${rows.map(([term, text]) => `<div><dt>${term}</dt><dd>${text}</dd></div>`).join('')}</dl></section>`
-  );
+  const how =
+    `<p>${where} <code>coldseal report</code> over the evidence, or over the source files with the ` +
+    `same settings, makes the same evidence and this page, byte for byte.</p>`;
+  const title = 'How to get these figures again';
+  return section({ id: 'again', title, content: how + facts(rows) });
+}
+
+function toleranceText({
+  absoluteNs,
+  relative,
+  stages,
+}: Evidence['settings']['tolerance']): string {
+  const own = stages.map(({ name, ns }) => `<bdi>${escapeHtml(name)}</bdi> ${time(ns)} ms`);
+  const instead = own.length === 0 ? '' : `; instead of the first, for ${own.join(', ')}`;
+  return `${time(absoluteNs)} ms or ${percent(relative)}, whichever is more${instead}`;
 }
 
 /** Whether the evidence travels in the page. */
@@ -149,16 +158,17 @@ interface FlagRow {
 /** What is not plausible about the boots. */
 export function flagsPart({ groups }: Evidence): string {
   const rows = flagRows(groups);
-  const body =
-    rows.length === 0
-      ? '<p>No boot has a flag.</p>'
-      : `<table class="stack"><caption>What is not plausible. A boot that is unusable is no evidence. Boots count from 1, in run order.</caption>` +
-        `<thead><tr><th scope="col">Flag</th><th scope="col">What</th><th scope="col">Group</th><th scope="col">Boots</th></tr></thead>` +
-        `<tbody>${rows.slice(0, FLAG_ROWS_MAX).map(flagRow).join('\n')}</tbody></table>` +
-        (rows.length > FLAG_ROWS_MAX
-          ? `<p>${rows.length - FLAG_ROWS_MAX} more kinds of flags are in the evidence.</p>`
-          : '');
-  return `<section aria-labelledby="flags"><h2 id="flags">Flags</h2>${body}</section>`;
+  if (rows.length === 0) {
+    return section({ id: 'flags', title: 'Flags', content: '<p>No boot has a flag.</p>' });
+  }
+  const more = rows.length - FLAG_ROWS_MAX;
+  const content =
+    '<table class="stack"><caption>What is not plausible. A boot that is unusable is no evidence. ' +
+    'Boots count from 0, in run order.</caption>' +
+    headRow(['Flag', 'What', 'Group', 'Boots']) +
+    `<tbody>${rows.slice(0, FLAG_ROWS_MAX).map(flagRow).join('\n')}</tbody></table>` +
+    (more > 0 ? `<p>${more} more kinds of flags are in the evidence.</p>` : '');
+  return section({ id: 'flags', title: 'Flags', content });
 }
 
 function flagRows(groups: readonly EvidenceGroup[]): FlagRow[] {
@@ -187,7 +197,7 @@ function flagRow({ group, arm, code, message, isUnusable, boots }: FlagRow): str
   );
 }
 
-/** `1, 4–6, 9`, counted from 1. */
+/** `0, 3–5, 8`. */
 export function rangesOf(boots: readonly number[]): string {
   const sorted = [...new Set(boots)].sort((a, b) => a - b);
   const ranges: [number, number][] = [];
@@ -198,6 +208,6 @@ export function rangesOf(boots: readonly number[]): string {
   }
   const text = ranges
     .slice(0, RANGES_MAX)
-    .map(([from, to]) => (from === to ? `${from + 1}` : `${from + 1}–${to + 1}`));
+    .map(([from, to]) => (from === to ? `${from}` : `${from}–${to}`));
   return text.join(', ') + (ranges.length > RANGES_MAX ? ' …' : '');
 }

@@ -24,6 +24,7 @@ export const COLOURS: Readonly<Record<string, readonly [light: string, dark: str
   'fail-ground': ['#fcecea', '#351917'],
   inconclusive: ['#805200', '#e8b64f'],
   'inconclusive-ground': ['#fbf2dd', '#2e2510'],
+  noted: ['#1a5a9c', '#7db4ec'],
   'bad-evidence': ['#74358f', '#d3a1ea'],
   'bad-evidence-ground': ['#f5ebf9', '#2b1b34'],
 };
@@ -55,8 +56,8 @@ caption{text-align:left;color:var(--soft);padding:0 0 8px;font-size:14px}
 .lead,.subject,.kind,.empty,footer{color:var(--soft)}
 .empty{padding:12px 0}
 .aside{color:var(--soft);font-weight:400;font-size:13px}
-.badge{display:inline-block;border:1px solid currentColor;border-radius:3px;padding:0 6px;font-size:12px;line-height:18px;
-font-weight:500;color:var(--soft);white-space:nowrap;vertical-align:1px}
+.badge{display:inline-block;border:1px solid currentColor;border-radius:3px;padding:0 6px;font-size:12px;
+line-height:18px;font-weight:500;color:var(--soft);white-space:nowrap;vertical-align:1px}
 .over{color:var(--fail)}
 footer{margin-top:56px;border-top:1px solid var(--rule);padding-top:16px;font-size:13px}
 `;
@@ -77,8 +78,8 @@ nav ul{list-style:none;margin:16px 0 0;padding:0;display:flex;flex-wrap:wrap;gap
 .icon path{fill:none;stroke:var(--paper);stroke-width:2.6;stroke-linecap:round;stroke-linejoin:round}
 .icon .body,.icon circle{fill:currentColor;stroke:none}
 .icon .hollow{fill:none;stroke:currentColor;stroke-width:2.6}
-.not-evaluated,.noted{color:var(--soft)}
-.state.noted .icon path{stroke:currentColor}
+.state.noted{color:var(--noted)}
+.not-evaluated{color:var(--soft)}
 ${['pass', 'fail', 'inconclusive', 'bad-evidence']
   .map(
     (s) =>
@@ -139,10 +140,11 @@ svg.bars{display:block;overflow:visible}
 `;
 
 const CHARTS = `
-.legend{list-style:none;margin:0 0 8px;padding:0;display:flex;flex-wrap:wrap;gap:2px 20px;font-size:13px;color:var(--soft)}
+.legend{list-style:none;margin:0 0 8px;padding:0;display:flex;flex-wrap:wrap;gap:2px 20px;
+font-size:13px;color:var(--soft)}
 .legend li{display:flex;gap:7px;align-items:baseline}
 .key{flex:none;overflow:visible}
-.plot{padding:4px 14px 4px 56px}
+.plot{padding:4px 14px 4px 72px}
 .plot svg{display:block;overflow:visible}
 .plot text,.axis text{font-size:12px;fill:var(--soft);font-variant-numeric:tabular-nums}
 .end{text-anchor:end}
@@ -199,12 +201,14 @@ h2{margin-top:40px}
 .verdict{padding:16px}
 .verdict .sentence{font-size:16px}
 .facts>div{grid-template-columns:1fr;gap:0}
-.plot{padding-left:48px;padding-right:14px}
-table.time,table.time tbody,table.time thead,table.time caption,.checks,.checks tbody,.checks caption,.stack,.stack tbody,.stack caption,
+.plot{padding-left:56px;padding-right:14px}
+table.time,table.time tbody,table.time thead,table.time caption,.checks,.checks tbody,.checks caption,
+.stack,.stack tbody,.stack caption,
 .ledger,.ledger tbody,.ledger caption{display:block;width:auto}
 .checks thead,.stack thead,.ledger thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .checks tr,.stack tr{display:block;padding:10px 0}
-.checks th,.checks td,.checks th[scope=row],.stack tbody th:nth-child(n),.stack tbody td:nth-child(n){display:block;width:auto;padding:1px 0;text-align:left}
+.checks th,.checks td,.checks th[scope=row],.stack tbody th:nth-child(n),.stack tbody td:nth-child(n){
+display:block;width:auto;padding:1px 0;text-align:left}
 .stack td::before,.ledger td.n::before{content:attr(data-head) " ";color:var(--soft);font-size:13px}
 .ledger tr{display:flex;flex-wrap:wrap;gap:0 14px;padding:6px 0}
 .ledger th{flex:1 0 100%;padding:0}

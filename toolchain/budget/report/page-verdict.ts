@@ -3,10 +3,11 @@
  * answer. Whoever reads no further has not missed what decides.
  */
 import type { Check, CheckState, Evidence, EvidenceGroup, SampleSet } from '../evidence.ts';
+import { judgedTotals } from '../judge-compliance.ts';
 import { isRealBoard } from '../measured-boot.ts';
 import { escapeHtml } from './escape.ts';
+import { empty, facts, headRow, section } from './html.ts';
 import {
-  CLASS_SENTENCES,
   checkFigure,
   classBadge,
   count,
@@ -20,6 +21,7 @@ import {
 } from './page-figures.ts';
 import { bar, extent, tag, timeScale, type TimeScale } from './svg.ts';
 import { timeTable, type TimeRow } from './time-table.ts';
+import { CLASS_WORDS } from './words.ts';
 
 /** Each state has a shape of its own, so that none is told by colour alone. */
 const ICONS: Readonly<Record<CheckState, string>> = {
@@ -28,7 +30,7 @@ const ICONS: Readonly<Record<CheckState, string>> = {
   inconclusive: '<path class="body" d="M12 .5L23.5 12 12 23.5.5 12z"/><path d="M7 12h10"/>',
   'bad-evidence':
     '<path class="body" d="M12 1.500L23.5 22H.5z"/><path d="M12 8.500v6.500m0 3.200h0"/>',
-  noted: '<circle class="hollow" cx="12" cy="12" r="10"/><path d="M12 10.500v7m0-10.500h0"/>',
+  noted: '<circle cx="12" cy="12" r="11"/><path d="M12 11v6.5m0-11h0"/>',
   'not-evaluated': '<circle class="hollow" cx="12" cy="12" r="10"/>',
 };
 
@@ -83,22 +85,22 @@ export function questionPart(evidence: Evidence): string {
   rows.push(
     [
       'Budget',
-      `${time(budget.totalNs)} ms from <bdi>${escapeHtml(budget.start)}</bdi> to <bdi>${escapeHtml(budget.stop)}</bdi>` +
+      `${time(budget.totalNs)} ms from <bdi>${escapeHtml(budget.start)}</bdi> ` +
+        `to <bdi>${escapeHtml(budget.stop)}</bdi>` +
         (budget.reserveNs > 0 ? `, of which ${time(budget.reserveNs)} ms are kept in reserve` : ''),
     ],
     [
       'Plan',
-      `${escapeHtml(plan.text)}: ${percent(plan.coverage)} of boots within the limit, with ${percent(plan.confidence)} ` +
-        `confidence; ${origins[plan.origin]}`,
+      `${escapeHtml(plan.text)}: ${percent(plan.coverage)} of boots within the limit, with ` +
+        `${percent(plan.confidence)} confidence; ${origins[plan.origin]}`,
     ],
   );
   const classes = [...new Set(groups.map((group) => group.evidence))];
   rows.push([
     'Evidence',
-    classes.map((each) => `${classBadge(each)} ${CLASS_SENTENCES[each]}`).join('<br>') || 'none',
+    classes.map((each) => `${classBadge(each)} ${CLASS_WORDS[each]}`).join('<br>') || 'none',
   ]);
-  const list = rows.map(([term, text]) => `<div><dt>${term}</dt><dd>${text}</dd></div>`);
-  return `<section aria-labelledby="asked"><h2 id="asked">What was asked</h2><dl class="facts">${list.join('')}</dl></section>`;
+  return section({ id: 'asked', title: 'What was asked', content: facts(rows) });
 }
 
 /** Names of an arm's releases, with the start of their identifiers. */
@@ -119,7 +121,8 @@ const BUDGET_FAR = 8;
 /** All groups on one axis that begins at 0: how much is left, and what differs. */
 export function overviewPart({ groups, budget, checks }: Evidence): string {
   if (groups.length === 0) {
-    return '<section aria-labelledby="groups"><h2 id="groups">At a glance</h2><p class="empty">There are no boots, so there is nothing to judge.</p></section>';
+    const content = empty('There are no boots, so there is nothing to judge.');
+    return section({ id: 'groups', title: 'At a glance', content });
   }
   const ends = groups.flatMap(({ candidate: { total } }) =>
     total === null ? [] : [total.minNs, total.maxNs],
@@ -132,7 +135,8 @@ export function overviewPart({ groups, budget, checks }: Evidence): string {
     id: 'overview',
     caption:
       'Boots of one class of evidence, kind of start and set of conditions are one group and are judged apart; the ' +
-      'first one decides. The bar goes from the fastest to the slowest boot, solid up to p95; the upright line is the median. The answer is the worst one of all checks of the group. Times in ms.',
+      'first one decides. The bar goes from the fastest to the slowest boot, solid up to p95; the upright line is ' +
+      'the median. The answer is the worst one of its checks. Times in ms.',
     what: 'Group',
     heads: ['boots', 'median', 'p95', 'slowest', 'limit'],
     scale,
@@ -153,10 +157,10 @@ export function overviewPart({ groups, budget, checks }: Evidence): string {
       },
     ],
   });
-  return `<section aria-labelledby="groups"><h2 id="groups">At a glance</h2>${table}</section>`;
+  return section({ id: 'groups', title: 'At a glance', content: table });
 }
 
-/** Worst first. */
+/** The states that decide, worst first, and the others. */
 const RANKS: readonly CheckState[] = [
   'fail',
   'bad-evidence',
@@ -181,7 +185,7 @@ function overviewRow(
 ): TimeRow {
   const { candidate, limitNs } = group;
   const { total } = candidate;
-  const never = candidate.totalsNs.filter((ns) => ns === null).length;
+  const never = judgedTotals(candidate).filter((ns) => ns === Infinity).length;
   const state = worst === null ? '' : stateMark(worst);
   const aside = never === 0 ? '' : `<span class="aside">${never} never ended</span>`;
   const row = {
@@ -226,12 +230,15 @@ const KINDS: Readonly<Record<Check['kind'], string>> = {
 };
 
 /** Every question and its answer. */
-export function checksPart({ checks, groups }: Evidence): string {
+export function checksPart({ checks, groups, budget }: Evidence): string {
   if (checks.length === 0) {
-    return '<section aria-labelledby="checks"><h2 id="checks">Checks</h2><p class="empty">No question could be asked of this evidence.</p></section>';
+    const content = empty('No question could be asked of this evidence.');
+    return section({ id: 'checks', title: 'Checks', content });
   }
   const places = new Map(groups.map((group, i) => [group.id, { group, i }]));
-  const rows = checks.map((check) => checkRow(check, places.get(check.group ?? '')));
+  const rows = checks.map((check) =>
+    checkRow(check, places.get(check.group ?? ''), budget.totalNs),
+  );
   const tally = (Object.keys(STATE_WORDS) as CheckState[])
     .map(
       (state) =>
@@ -242,24 +249,25 @@ export function checksPart({ checks, groups }: Evidence): string {
     )
     .filter(([, n]) => n > 0)
     .map(([word, n]) => `${n} ${word}`);
-  return (
-    `<section class="answers" aria-labelledby="checks"><h2 id="checks">Checks</h2>` +
-    `<table class="checks"><caption>${count(checks.length, 'question')}: ${tally.join(', ')}. The verdict is the worst answer.</caption>` +
-    `<thead><tr><th scope="col">Answer</th><th scope="col">Question</th><th scope="col">Figures and reason</th></tr></thead>` +
-    `<tbody>${rows.join('\n')}</tbody></table></section>`
-  );
+  const content =
+    `<table class="checks"><caption>${count(checks.length, 'question')}: ${tally.join(', ')}. ` +
+    `The verdict is the worst answer; what is noted does not decide.</caption>` +
+    headRow(['Answer', 'Question', 'Figures and reason']) +
+    `<tbody>${rows.join('\n')}</tbody></table>`;
+  return section({ id: 'checks', title: 'Checks', content, kind: 'answers' });
 }
 
 function checkRow(
   check: Check,
   place: { readonly group: EvidenceGroup; readonly i: number } | undefined,
+  budgetNs: number,
 ): string {
   const where =
     place === undefined ? '' : ` · <a href="#g${place.i + 1}">${groupName(place.group)}</a>`;
   const code =
     check.code === null ? '' : `<p class="codes"><code>${escapeHtml(check.code)}</code></p>`;
   const figures = check.figures.map(
-    (figure) => `<li><span>${escapeHtml(figure.name)}</span> ${checkFigure(figure)}</li>`,
+    (figure) => `<li><span>${escapeHtml(figure.name)}</span> ${checkFigure(figure, budgetNs)}</li>`,
   );
   const list = figures.length === 0 ? '' : `<ul class="figures">${figures.join('')}</ul>`;
   return (

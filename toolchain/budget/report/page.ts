@@ -1,12 +1,13 @@
 /**
  * The page of a report: one HTML file that asks nobody for anything, for a customer's mailbox and an archive. It works
- * without scripts, on a phone and on paper, and is made from the evidence alone: the same evidence gives the same bytes.
+ * without scripts, on a phone and on paper. It is made from the evidence alone: the same evidence gives the same bytes.
  *
  * Order is what a reader needs: the verdict first, what was asked, every check; then the charts of each group, the one
  * that decides first; last where the figures are from. docs/report-page.md tells how to read it.
  */
 import { createHash } from 'node:crypto';
 import type { Evidence } from '../evidence.ts';
+import { evidenceText } from '../evidence-file.ts';
 import { escapeHtml } from './escape.ts';
 import { STATE_WORDS } from './page-figures.ts';
 import { groupPart, trendPart } from './page-group.ts';
@@ -23,7 +24,7 @@ function policy(): string {
 /** The whole page. */
 export function reportPage(evidence: Evidence): string {
   const { board, outcome, groups } = evidence;
-  const json = JSON.stringify(evidence);
+  const json = evidenceText(evidence);
   const title = `Boot report: ${board.id}: ${STATE_WORDS[outcome.state]}`;
   const head = [
     '<meta charset="utf-8">',
@@ -94,5 +95,6 @@ function contents(groups: Evidence['groups']): string {
 }
 
 function footer({ tool }: Evidence): string {
-  return `<footer><p>Made by ${escapeHtml(tool.name)} ${escapeHtml(tool.version)}. This file fetches nothing and runs nothing.</p></footer>`;
+  const program = `${escapeHtml(tool.name)} ${escapeHtml(tool.version)}`;
+  return `<footer><p>Made by ${program}. This file fetches nothing and runs nothing.</p></footer>`;
 }

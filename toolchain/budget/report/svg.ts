@@ -92,19 +92,38 @@ export function timeScale(
   return scaleLinear().domain(domainNs).range(range);
 }
 
-/** Ticks in milliseconds at sensible steps, few enough that their labels keep apart at the smallest width. */
-export function timeTicks(scale: TimeScale, widthPx = PLOT_WIDTH_MIN, wanted = 6): Tick[] {
+/** Ticks across, in milliseconds at sensible steps, so few that their labels keep apart at the smallest width. */
+export function timeTicks(scale: TimeScale, widthPx = PLOT_WIDTH_MIN): Tick[] {
+  const [from, to] = scale.range() as [number, number];
+  const pxOf = (length: number): number => (length / Math.abs(to - from)) * widthPx;
+  return chooseTicks(scale, (gap, widest) => pxOf(gap) >= widest + 8);
+}
+
+/** What the margin left of a plot has room for; the style sheet has it. */
+const MARGIN_LABEL_PX = 58;
+
+/** Ticks upwards, with room between their lines and with labels that fit into the margin. */
+export function heightTicks(scale: TimeScale): Tick[] {
+  return chooseTicks(scale, (gap, widest) => gap >= 18 && widest <= MARGIN_LABEL_PX);
+}
+
+const TICKS_MAX = 8;
+
+/** The most ticks that fit, by the distance of two and the width of the longest label. */
+function chooseTicks(scale: TimeScale, fits: (gap: number, widestPx: number) => boolean): Tick[] {
   const [from, to] = scale.domain() as [number, number];
   const inMs = scaleLinear().domain([from / 1e6, to / 1e6]);
-  for (let n = wanted; n >= 2; n--) {
+  let ticks: Tick[] = [];
+  for (let n = TICKS_MAX; n >= 1; n--) {
     const values = inMs.ticks(n);
     const step = values.length < 2 ? 1 : values[1]! - values[0]!;
     const digits = Math.min(6, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
-    const ticks = values.map((value) => ({ at: scale(value * 1e6), text: value.toFixed(digits) }));
+    ticks = values.map((value) => ({ at: scale(value * 1e6), text: value.toFixed(digits) }));
     const widest = Math.max(...ticks.map(({ text }) => textWidth(text)));
-    if (ticks.length * (widest + 8) <= widthPx || n === 2) return ticks;
+    const gap = ticks.length < 2 ? Infinity : Math.abs(ticks[1]!.at - ticks[0]!.at);
+    if (fits(gap, widest)) return ticks;
   }
-  return [];
+  return ticks.slice(0, 1);
 }
 
 /** Part of the data's range that stays free at each end. */

@@ -3,6 +3,7 @@
  * constants fill what the record's clock cannot see. Pure.
  */
 import type { DeclaredConstant, EvidenceBudget, EvidenceGroup } from '../evidence.ts';
+import { eventAt, reach } from '../events.ts';
 import { stageOf, type MeasuredBoot } from '../measured-boot.ts';
 
 export interface PlacedSpan {
@@ -32,10 +33,12 @@ export function timelineOf(group: EvidenceGroup, budget: EvidenceBudget): Timeli
   const totalNs = typical === null ? null : (totalsNs[typical.boot] ?? null);
   if (typical === null || totalNs === null) return null;
   const { record } = typical;
-  const leading = group.constants.filter((each) => isBefore(each, record, budget));
-  const trailing = group.constants.filter((each) => !leading.includes(each));
-  const measuredNs = totalNs - sum(group.constants);
-  const shiftNs = sum(leading) - startNs(record, budget, measuredNs);
+  const { constants } = group;
+  const start = reach(record, budget.start, constants, 'from');
+  const leading = start?.constants ?? constants.filter((each) => isBefore(each, record, budget));
+  const trailing = constants.filter((each) => !leading.includes(each));
+  const shiftNs =
+    start === null ? sum(leading) - startNs(record, budget, totalNs - sum(constants)) : -start.atNs;
   const place = (spans: MeasuredBoot['stages']): PlacedSpan[] =>
     spans.map(({ name, startNs: from, endNs }) => ({
       name,
@@ -75,15 +78,10 @@ function lay(constants: readonly DeclaredConstant[], fromNs: number): PlacedCons
   });
 }
 
-/**
- * On the record's clock: at the event, or so much before the stop event as was measured. Without both it is the clock's
- * zero, from which constants reach back.
- */
+/** On the record's clock, without a start event: so much before the stop event as was measured, or the clock's zero. */
 function startNs(record: MeasuredBoot, budget: EvidenceBudget, measuredNs: number): number {
-  const at = (name: string): number | undefined =>
-    record.events.find((event) => event.name === name)?.atNs;
-  const stopNs = at(budget.stop);
-  return at(budget.start) ?? (stopNs === undefined ? 0 : stopNs - measuredNs);
+  const stopNs = eventAt(record, budget.stop);
+  return stopNs === null ? 0 : stopNs - measuredNs;
 }
 
 /** Rows of a stage, by the stage's name. */
