@@ -8,6 +8,7 @@ import { dotChart } from '../../toolchain/budget/report/chart-dots.ts';
 import { ganttChart } from '../../toolchain/budget/report/chart-gantt.ts';
 import { trendChart } from '../../toolchain/budget/report/chart-trend.ts';
 import { SHIFTS_SHOWN, waterfallChart } from '../../toolchain/budget/report/chart-waterfall.ts';
+import { overviewPart } from '../../toolchain/budget/report/page-verdict.ts';
 import {
   domainOf,
   extent,
@@ -94,8 +95,8 @@ test('a range has room around its times, takes near marks in and leaves far ones
 
 test('no label lies on another, and no line goes through one, at any width', () => {
   const pole = fc.record({
-    at: fc.double({ min: 0, max: 100, noNaN: true }),
-    text: fc.stringMatching(/^[a-z ]{1,18}$/),
+    at: fc.integer({ min: 0, max: 100 }),
+    text: fc.stringMatching(/^[a-z]{1,18}$/),
     class: fc.constant('mark-x'),
   });
   const widths = fc.integer({ min: PLOT_WIDTH_MIN, max: 1200 });
@@ -128,6 +129,15 @@ test('no label lies on another, and no line goes through one, at any width', () 
         }
       });
     }),
+    // A short label under a long one, beside its line.
+    {
+      examples: [
+        [
+          [60, 66, 72].map((at) => ({ at, text: at === 72 ? 'x' : 'longer', class: 'mark-x' })),
+          250,
+        ],
+      ],
+    },
   );
 });
 
@@ -197,27 +207,76 @@ test('the gantt draws the typical boot where it was', () => {
   assert.match(textOf(table), 'are left to the limit of 1999.98 ms');
 });
 
-test('steps of the waterfall begin where the one before ended, and the last leads to the candidate', () => {
-  const evidence = sampleEvidence({ sample: 'virtual-regression' });
+/** The nanoseconds of a row's figures, by the head of their column. */
+function figuresOf(row: Element): Record<string, number[]> {
+  return Object.fromEntries(
+    elementsOf(row, 'td').flatMap((cell) => {
+      const head = cell.attributes.get('data-head');
+      const figures = elementsOf(cell, 'data').map(({ attributes }) => attributes.get('value'));
+      return head === undefined ? [] : [[head, figures.map(Number)]];
+    }),
+  );
+}
+
+/** Rows of a table by the start of their name. */
+function rowsNamed(root: Element, name: string): Element[] {
+  return elementsOf(root, 'tr').filter((row) => {
+    const [head] = elementsOf(row, 'th');
+    return head?.attributes.get('scope') === 'row' && textOf(head).startsWith(name);
+  });
+}
+
+test('steps of the waterfall and what they leave unexplained lead from baseline to candidate', () => {
+  for (const sample of ['virtual-regression', 'board-shift'] as const) {
+    const evidence = sampleEvidence({ sample });
+    const [group] = evidence.groups;
+    const regression = group!.regression!;
+    const root = chartOf(waterfallChart(group!, regression, evidence.budget, 'w'));
+    const [ofStages, ofStretches] = elementsOf(root, 'tbody');
+    const steps = elementsOf(ofStages!, 'tr').flatMap((row) => figuresOf(row)['shift'] ?? []);
+    const { baselineMedianNs, candidateMedianNs } = regression.total;
+    assert.is(
+      steps.reduce((sum, ns) => sum + ns, 0),
+      candidateMedianNs - baselineMedianNs,
+    );
+    // Stretches are across stages and in no sum.
+    assert.is(elementsOf(ofStretches!, 'tr').length, evidence.budget.stretches.length + 1);
+    for (const shift of regression.stages) {
+      const [row] = rowsNamed(root, shift.name);
+      const { lowNs, highNs } = shift;
+      const interval =
+        lowNs === null || highNs === null ? {} : { 'interval from … to': [lowNs, highNs] };
+      assert.equal(figuresOf(row!), {
+        baseline: [shift.baselineMedianNs],
+        candidate: [shift.candidateMedianNs],
+        shift: [shift.shiftNs],
+        ...interval,
+      });
+    }
+  }
+});
+
+test('every figure of gantt and overview stands in its column', () => {
+  const evidence = sampleEvidence({ sample: 'board-over' });
   const [group] = evidence.groups;
-  const { regression } = group!;
-  const root = chartOf(waterfallChart(group!, regression!, evidence.budget, 'w'));
-  const names = elementsOf(root, 'th').map(textOf);
-  assert.ok(names.some((name) => name.startsWith('verify slower')));
-  const shifts = elementsOf(root, 'tr').flatMap((row) =>
-    elementsOf(row, 'td')
-      .filter(({ attributes }) => attributes.get('data-head') === 'shift')
-      .flatMap((cell) => elementsOf(cell, 'data'))
-      .map(({ attributes }) => Number(attributes.get('value'))),
-  );
-  // The stretch at the end is across stages and in no sum.
-  const stretches = evidence.budget.stretches.length;
-  const steps = shifts.slice(0, shifts.length - stretches);
-  const { baselineMedianNs, candidateMedianNs } = regression!.total;
-  assert.is(
-    steps.reduce((sum, ns) => sum + ns, 0),
-    candidateMedianNs - baselineMedianNs,
-  );
+  const { total, stages, boots } = group!.candidate;
+  const gantt = chartOf(ganttChart(group!, evidence.budget, 'g'));
+  for (const { name, summary } of stages.filter(({ name }) => name !== 'application')) {
+    const [first, ...others] = rowsNamed(gantt, name).map(figuresOf);
+    assert.equal(first!['median'], [summary!.medianNs]);
+    assert.equal(first!['p95'], [summary!.p95Ns]);
+    // They are of all rows of a stage together, and stand with the first.
+    for (const other of others) assert.equal(other['median'], []);
+  }
+  assert.equal(figuresOf(rowsNamed(gantt, 'Total')[0]!)['p95'], [total!.p95Ns]);
+  const overview = chartOf(overviewPart(evidence));
+  assert.equal(figuresOf(rowsNamed(overview, 'Fail')[0]!), {
+    boots: [boots],
+    median: [total!.medianNs],
+    p95: [total!.p95Ns],
+    slowest: [total!.maxNs],
+    limit: [group!.limitNs],
+  });
 });
 
 test('of very many shifts the largest are shown and the others summed', () => {

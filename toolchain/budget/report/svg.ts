@@ -169,59 +169,73 @@ export interface Flagpole {
   readonly class: string;
 }
 
-interface Placed {
+interface Label {
   readonly pole: Flagpole;
+  /** Labels are on the side where there is more room. */
   readonly isLeft: boolean;
-  /** Counted from the plot upwards. */
-  readonly lane: number;
   readonly from: number;
   readonly to: number;
 }
 
-/**
- * Vertical lines with labels on top: no label lies on another one, and no line goes through a label, at any width. So a
- * label stands higher than all lines that it passes over.
- */
+interface Placed extends Label {
+  /** Counted from the plot upwards. */
+  readonly lane: number;
+  /** The line goes up to the label; otherwise it ends with the plot. */
+  readonly isRaised: boolean;
+}
+
+/** Vertical lines with labels on top: no label lies on another one, no line goes through a label, at any width. */
 export function flagpoles(
   poles: readonly Flagpole[],
   bottomPx: number,
   widthPx = PLOT_WIDTH_MIN,
 ): { readonly svg: string; readonly heightPx: number } {
-  const placed: Placed[] = [];
-  // From the right to the middle labels are on the left of their lines, so the one nearest to the middle is lowest.
-  const right = poles.filter(({ at }) => at > 50).sort((a, b) => a.at - b.at);
-  const left = poles.filter(({ at }) => at <= 50).sort((a, b) => b.at - a.at);
-  for (const pole of [...right, ...left]) placed.push(placePole(pole, placed, widthPx));
+  const placed = placeLabels(poles.map((pole) => labelOf(pole, widthPx)));
   const lanes = placed.reduce((most, { lane }) => Math.max(most, lane + 1), 0);
   const heightPx = lanes * LANE_PX;
-  const svg = placed.map(({ pole, isLeft, lane }) => {
+  const svg = placed.map(({ pole, isLeft, lane, isRaised }) => {
     const y = heightPx - lane * LANE_PX - 4;
     const place = { x: across(pole.at), dx: isLeft ? -5 : 5, y };
     return (
-      upright(pole.at, y - 9, heightPx + bottomPx, pole.class) +
+      upright(pole.at, isRaised ? y - 9 : heightPx, heightPx + bottomPx, pole.class) +
       label(pole.text, { ...place, class: isLeft ? 'label end' : 'label' })
     );
   });
   return { svg: tag('g', { class: 'labels' }, svg.join('')), heightPx };
 }
 
-/** The lowest lane where nothing crosses. There is one: above all others, where only lines from above could. */
-function placePole(pole: Flagpole, placed: readonly Placed[], widthPx: number): Placed {
+function labelOf(pole: Flagpole, widthPx: number): Label {
   const isLeft = pole.at > 50;
   const width = ((textWidth(pole.text) + 10) / widthPx) * 100;
   const [from, to] = isLeft ? [pole.at - width, pole.at] : [pole.at, pole.at + width];
-  const isFree = (lane: number): boolean =>
-    placed.every((other) => {
-      const isOverLine = other.pole.at >= from && other.pole.at <= to;
-      const isUnderLabel = pole.at >= other.from && pole.at <= other.to;
-      const isBeside = to < other.from || from > other.to;
-      if (other.lane === lane) return isBeside;
-      return other.lane > lane ? !isOverLine : !isUnderLabel;
-    });
-  let lane = 0;
-  const highest = placed.reduce((most, other) => Math.max(most, other.lane + 1), 0);
-  while (lane < highest && !isFree(lane)) lane++;
-  return { pole, isLeft, lane, from, to };
+  return { pole, isLeft, from, to };
+}
+
+/**
+ * A label stands above every line that it passes over, so those are placed first: what is placed later can only be
+ * higher. Where two would have to be above each other, lines end with the plot, and each label has a lane of its own.
+ */
+function placeLabels(labels: readonly Label[]): Placed[] {
+  const covers = (a: Label, b: Label): boolean =>
+    a !== b &&
+    b.pole.at >= a.from &&
+    b.pole.at <= a.to &&
+    (b.pole.at !== a.pole.at || isBefore(a, b));
+  const isBefore = (a: Label, b: Label): boolean => labels.indexOf(a) < labels.indexOf(b);
+  const placed: Placed[] = [];
+  let rest = [...labels];
+  while (rest.length > 0) {
+    const next = rest.find((each) => !rest.some((other) => covers(each, other)));
+    if (next === undefined) return labels.map((each, lane) => ({ ...each, lane, isRaised: false }));
+    rest = rest.filter((each) => each !== next);
+    const below = placed.filter((other) => covers(next, other));
+    let lane = below.reduce((least, other) => Math.max(least, other.lane + 1), 0);
+    const isTaken = (): boolean =>
+      placed.some((other) => other.lane === lane && next.to >= other.from && next.from <= other.to);
+    while (isTaken()) lane++;
+    placed.push({ ...next, lane, isRaised: true });
+  }
+  return placed;
 }
 
 /** A picture in the picture that is stretched to the plot area; strokes keep their width. */
