@@ -119,6 +119,21 @@ const OUTCOMES: readonly Row[] = [
     'BUDGET_OVER',
   ],
   [
+    'one that failed before its clock began',
+    {
+      candidate: [...fast.slice(1), measuredBoot({ isCut: true })],
+      budget: { start: 'ignition', constants: [] },
+    },
+    'fail',
+    'BUDGET_OVER',
+  ],
+  [
+    'boots that failed before their clock began, and no others',
+    { candidate: measuredBoots(59, () => ({ isCut: true })), budget: { start: 'ignition' } },
+    'fail',
+    'BUDGET_OVER',
+  ],
+  [
     'boots of exactly the limit',
     { candidate: measuredBoots(59), budget: { totalNs: USUAL * MS } },
     'pass',

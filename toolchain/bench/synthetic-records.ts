@@ -1,8 +1,8 @@
 /**
  * A file of boot records as `boot --out` keeps them, as many as asked for, the same every time.
  *
- * The record is that of the demo on the virtual ARM board, 22 stages and one early container; each boot has a little noise
- * of its own. Lines are written in pieces, so that the writer's memory is no part of a measurement.
+ * The record is that of the demo on the virtual ARM board, 20 stages and one early container; each boot has a little
+ * noise of its own. Lines are written in pieces, so that the writer needs little memory.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { BootRecord } from '../../runtime/format/boot-record.ts';

@@ -3,7 +3,7 @@
  *
  * A group is one kind of evidence, one kind of start, one set of conditions; never more, since a mean over two
  * populations describes neither. The two classes of a virtual board are one group, of the weaker class that is in it.
- * Nothing is left out: a boot that never ended has no total and stays in its place, and so does one that is no evidence.
+ * Nothing is left out: a boot that never ended has no total and stays in its place, as does one that is no evidence.
  */
 import type {
   DeclaredConstant,
@@ -132,6 +132,8 @@ function missingFlags(
   missing: 'start' | 'stop' | null,
   { start, stop }: EvidenceBudget,
 ): BootFlag[] {
+  // A boot that failed is over whatever the budget is, from wherever its clock counts.
+  if (missing === null || outcome === 'failed') return [];
   const flag = (code: string, message: string): BootFlag => ({ code, message, isUnusable: true });
   if (missing === 'start') {
     const message =

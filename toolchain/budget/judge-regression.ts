@@ -1,9 +1,9 @@
 /**
  * Whether the candidate of a group is slower than its baseline. Pure.
  *
- * A virtual board whose runs agree is compared exactly: what differs by more than the declared tolerance is a difference,
- * and one run is enough. Everything else has noise, and the shift of the total is estimated with its interval. The total
- * decides; stages say where it comes from.
+ * A virtual board whose runs agree is compared exactly: what differs by more than the declared tolerance is a
+ * difference, and one run is enough. Everything else has noise, and the shift of the total is estimated with its
+ * interval. The total decides; stages say where it comes from.
  */
 import type {
   EvidenceSettings,

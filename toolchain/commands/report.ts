@@ -15,9 +15,9 @@ Figures of different evidence (virtual, board-selfclock, board-serial, board-gpi
 never mixed: each group is judged by itself, and the worst one decides. A virtual board predicts; it never proves that a
 real one keeps its budget. Two runs of a virtual board are compared exactly, within the tolerance of the board file.
 
-The plan is fixed before the boots: only as many as it asks for are counted, in the order they were run. The same records
-give the same bytes in every output. An evidence file, as --json writes it, can be given instead of records: it is judged
-again, and refused when its answers do not follow from its samples.`,
+The plan is fixed before the boots: only as many as it asks for are counted, in the order they were run. The same
+records give the same bytes in every output. An evidence file, as --json writes it, can be given instead of records: it
+is judged again, and refused when its answers do not follow from its samples.`,
   args: [{ name: 'records', help: 'files of boot records, or - for stdin', variadic: true }],
   options: {
     board: {

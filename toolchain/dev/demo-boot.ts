@@ -5,8 +5,8 @@
  * be flashed. A second release goes into the other slot, and one more boot shows what one changed byte of the first
  * does: the runtime refuses it with a reason code, and the other slot boots.
  *
- * At last the boots are judged: a page for each board, and a release that is slower than the one before, whose stage the
- * report names. The pages are kept in `out/demo`, which git ignores.
+ * At last the boots are judged: a page for each board, and a release that is slower than the one before, whose stage
+ * the report names. The pages are kept in `out/demo`, which git ignores.
  */
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
