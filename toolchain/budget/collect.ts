@@ -141,7 +141,6 @@ function missingFlags(
       `declare what lies between as a constant of the board file's budget`;
     return [flag('BUDGET_FLAG_NO_START', message)];
   }
-  if (missing === null || outcome === 'failed') return [];
   return [
     flag('BUDGET_FLAG_NO_STOP', `the budget ends at ${stop}, which the record does not have`),
   ];

@@ -4,6 +4,7 @@
  * What nobody could answer is no pass: with nothing but remarks the outcome is inconclusive.
  */
 import type { Check, Outcome } from './evidence.ts';
+import { countText } from './units.ts';
 
 type Deciding = Outcome['state'];
 
@@ -64,8 +65,10 @@ function subject({ kind, title }: Check): string {
 function passed(checks: readonly Check[]): Outcome {
   const total = checks.find(({ kind }) => kind === 'compliance' || kind === 'prediction');
   const regression = checks.find(({ kind }) => kind === 'regression');
+  const totals = checks.filter(({ kind }) => kind === 'compliance' || kind === 'prediction').length;
   const parts = [
     ...(total === undefined ? [] : [total.sentence]),
+    ...(totals > 1 ? [`the same holds for ${countText(totals - 1, 'other group')}`] : []),
     ...(regression === undefined ? [] : ['no regression against the baseline']),
   ];
   if (parts.length > 0) {

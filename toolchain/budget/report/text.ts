@@ -4,7 +4,7 @@
  */
 import type { TableStyle } from '../../board/boot-table.ts';
 import type { Check, Evidence, EvidenceGroup, StageShift } from '../evidence.ts';
-import { msNumber, msText } from '../units.ts';
+import { msNumber, msText, percentOf } from '../units.ts';
 import { ledgerOf, type LedgerRow } from './ledger.ts';
 import { alignedTable, clip, plainText, wrap } from './plain-text.ts';
 import {
@@ -23,6 +23,8 @@ const NAME_COLUMNS_MAX = 32;
 const SHIFTS_MAX = 5;
 const FLAGS_MAX = 3;
 /** The longest of the words that a line begins with. */
+/** Of the operating characteristic; the page has all. */
+const PLAN_ROWS_MAX = 5;
 const STATE_COLUMNS = Math.max(...Object.values(STATE_WORDS).map((word) => word.length));
 
 /** The report, line by line. */
@@ -51,9 +53,34 @@ function groupLines(group: EvidenceGroup, evidence: Evidence, style: TableStyle)
     ...paragraph(`${bootsText(group)}; ${limitText(group)}`),
     ...flagLines(group, style),
     ...foldStages(checksOf(evidence, group.id)).flatMap((check) => checkLines(check, style)),
+    ...planLines(group, evidence),
     '',
     ...ledgerLines(ledgerOf(group, evidence.budget), style),
     ...shiftLines(group),
+  ];
+}
+
+/** What the plan can tell apart, and the bound that its boots give; real boards have one. */
+function planLines({ compliance }: EvidenceGroup, { settings: { plan } }: Evidence): string[] {
+  if (compliance === null) return [];
+  const { characteristic, coverageToPass, boundNs } = compliance;
+  const rows = characteristic
+    .filter(({ trueCoverage }) => trueCoverage >= plan.coverage)
+    .slice(0, PLAN_ROWS_MAX)
+    .map(({ trueCoverage, passes }) => `${percentOf(trueCoverage, 3)}: ${percentOf(passes)}`);
+  const bound =
+    boundNs === null
+      ? []
+      : paragraph(
+          `${percentOf(plan.coverage, 3)} of boots take at most ${msText(boundNs)}, ` +
+            `with ${percentOf(plan.confidence, 3)} confidence`,
+        );
+  return [
+    ...bound,
+    ...paragraph(
+      `chance to pass the plan, by the true share of boots within the limit: ${rows.join(', ')}; ` +
+        `95 in 100 takes ${percentOf(coverageToPass, 3)}`,
+    ),
   ];
 }
 
