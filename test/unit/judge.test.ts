@@ -63,6 +63,7 @@ function judged({ candidate, baseline, budget: change, settings }: Given): Evide
     board: { id: 'qemu-aarch64', name: 'A board' },
     budget,
     settings: { ...SETTINGS, ...settings },
+    storage: [],
     sources: [
       source('candidate', candidate.length),
       ...(baseline === undefined ? [] : [source('baseline', baseline.length)]),

@@ -153,7 +153,7 @@ test('sections come in the order in which they are needed', () => {
     true,
   );
   const names = ['verdict', 'asked', 'groups', 'checks', 'g1', 'g1-stages', 'g1-totals'];
-  names.push('g1-boots', 'g1-trend', 'g1-ledger', 'environment', 'again', 'flags');
+  names.push('g1-boots', 'g1-trend', 'g1-ledger', 'g1-storage', 'environment', 'again', 'flags');
   assert.equal(
     headings.flatMap(({ attributes }) => attributes.get('id') ?? []),
     names,

@@ -56,6 +56,10 @@ test('a regression of a virtual board', () => {
     'changed  baseline ms  candidate ms  shift ms  interval ms',
     'verify          61.0         107.0     +46.0',
     '',
+    '466 reads of 30539776 bytes in the typical boot; modelled, not measured: emmc-hs400 at 200 MB/s',
+    // 466 x 0.12 ms + 30.539776 MB / 200 MB/s, and 30.539776 MB / 25 MB/s.
+    '(measured) would take 208.6 ms; sd at 25 MB/s (ceiling, device-tree) would take 1221.6 ms',
+    '',
     `coldseal 0.2.0, evidence sha256 ${evidenceDigest(evidence)}`,
   ]);
 });

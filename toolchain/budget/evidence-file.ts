@@ -117,6 +117,14 @@ const evidenceInput = z.object({
   board: z.strictObject({ id: text, name: text }),
   budget,
   settings,
+  storage: z.array(
+    z.strictObject({
+      kind: text,
+      bytesPerS: z.number().positive().max(Number.MAX_SAFE_INTEGER),
+      evidence: text,
+      latencyNs: ns.nullable(),
+    }),
+  ),
   sources: z.array(
     z.strictObject({
       file: text,

@@ -16,6 +16,8 @@ export interface Evidence {
   readonly board: { readonly id: string; readonly name: string };
   readonly budget: EvidenceBudget;
   readonly settings: EvidenceSettings;
+  /** What the board file knows of its storage, for what counted reads would take. */
+  readonly storage: readonly EvidenceStorage[];
   /** Files that the records came from. */
   readonly sources: readonly EvidenceSource[];
   /** Boots of one class, kind of start and set of conditions; never mixed. The one that decides comes first. */
@@ -82,6 +84,16 @@ export interface EvidenceSettings {
     /** Instead of `absoluteNs`, for stages in which the host's answers show. */
     readonly stages: readonly { readonly name: string; readonly ns: number }[];
   };
+}
+
+/** A storage of the board with a known rate. What is made of it is modelled, never measured, and in no total. */
+export interface EvidenceStorage {
+  readonly kind: string;
+  readonly bytesPerS: number;
+  /** Where the rate is from. */
+  readonly evidence: string;
+  /** For each read. Null: not known, and not modelled. */
+  readonly latencyNs: number | null;
 }
 
 export interface EvidenceSource {

@@ -23,7 +23,7 @@ export type UnjudgedGroup = Omit<EvidenceGroup, 'label' | 'limitNs' | 'complianc
 /** The evidence without its answers. */
 export interface JudgeInput extends Pick<
   Evidence,
-  'tool' | 'board' | 'budget' | 'settings' | 'sources' | 'builds'
+  'tool' | 'board' | 'budget' | 'settings' | 'storage' | 'sources' | 'builds'
 > {
   readonly groups: readonly UnjudgedGroup[];
   readonly hasBaseline: boolean;
@@ -70,6 +70,7 @@ export function judge(input: JudgeInput): Evidence {
     board: input.board,
     budget,
     settings,
+    storage: input.storage,
     sources: input.sources,
     groups: ordered,
     builds,

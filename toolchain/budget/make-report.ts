@@ -9,7 +9,7 @@ import type { Board } from '../board/schema.ts';
 import { readInput } from '../files/read-input.ts';
 import { identifyBoots } from '../history/identity.ts';
 import { VERSION } from '../version.ts';
-import { budgetOfBoard, toleranceOfBoard } from './budget-of-board.ts';
+import { budgetOfBoard, storageOfBoard, toleranceOfBoard } from './budget-of-board.ts';
 import { buildsOf } from './builds.ts';
 import { collectGroups, groupIdOf } from './collect.ts';
 import {
@@ -66,6 +66,7 @@ export function makeReport(options: ReportOptions): Evidence {
     board: { id: board.id, name: board.name },
     budget,
     settings: settingsOf(board, options),
+    storage: storageOfBoard(board),
     sources: [...sourcesOf(candidate, 'candidate'), ...sourcesOf(baseline, 'baseline')],
     groups: pairGroups(candidateGroups, baselineGroups),
     builds: buildsOf(seriesOf(history, candidate, candidateGroups[0]!.id), budget),

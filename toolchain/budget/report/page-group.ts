@@ -20,6 +20,7 @@ import {
   smallMs,
 } from './page-figures.ts';
 import { across, fixed, tag } from './svg.ts';
+import { storageTable } from './page-storage.ts';
 import { virtualNotice } from './page-verdict.ts';
 
 /** The section of a group; the trend of builds belongs to the one that decides. */
@@ -51,6 +52,7 @@ export function groupPart(evidence: Evidence, group: EvidenceGroup, i: number): 
       regression === null ? '' : waterfallChart(group, regression, budget, `${id}-waterfall`),
     ) +
     part('ledger', 'Ledger of the budget', ledgerTable(evidence, group)) +
+    part('storage', 'Reads from the storage', storageTable(group, evidence.storage)) +
     part('plan', 'What the plan can tell', planTable(evidence, group)) +
     `</section>`
   );

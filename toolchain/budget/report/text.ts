@@ -4,6 +4,7 @@
  */
 import type { TableStyle } from '../../board/boot-table.ts';
 import type { Check, Evidence, EvidenceGroup, StageShift } from '../evidence.ts';
+import { modelledNs, readsOf } from '../modelled-storage.ts';
 import { msNumber, msText, percentOf } from '../units.ts';
 import { ledgerOf, type LedgerRow } from './ledger.ts';
 import { alignedTable, clip, plainText, wrap } from './plain-text.ts';
@@ -57,7 +58,22 @@ function groupLines(group: EvidenceGroup, evidence: Evidence, style: TableStyle)
     '',
     ...ledgerLines(ledgerOf(group, evidence.budget), style),
     ...shiftLines(group),
+    ...storageLines(group, evidence),
   ];
+}
+
+/** What the typical boot read, and what the board's storage would take for it: in no total. */
+function storageLines({ candidate }: EvidenceGroup, { storage }: Evidence): string[] {
+  const io = candidate.typical?.record.io ?? [];
+  if (io.length === 0) return [];
+  const all = readsOf(io);
+  const modelled = storage.map((each) => {
+    const took = msText(modelledNs(each, all));
+    return `${each.kind} at ${each.bytesPerS / 1e6} MB/s (${each.evidence}) would take ${took}`;
+  });
+  const counted = `${all.reads} reads of ${all.readBytes} bytes in the typical boot`;
+  const taken = modelled.length === 0 ? '' : `; modelled, not measured: ${modelled.join('; ')}`;
+  return ['', ...paragraph(`${counted}${taken}`)];
 }
 
 /** What the plan can tell apart, and the bound that its boots give; real boards have one. */
