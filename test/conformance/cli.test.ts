@@ -107,7 +107,8 @@ for (const command of COMMANDS) {
     assert.is(code, 2);
     assert.match(stderr, /unknown option '--quite'/);
     assert.match(stderr, /did you mean .*--quiet/);
-    const json = await runCli([...words, '--quite', '--json']);
+    // Before the verb, where no verb has a meaning of its own for it.
+    const json = await runCli(['--json', ...words, '--quite']);
     const document = JSON.parse(json.stdout) as {
       ok: boolean;
       error: { code: string; hint: string };

@@ -88,7 +88,7 @@ dictionary of a product, and what to do about each flag.`,
   },
   examples: [
     {
-      run: 'coldseal records import dmesg.txt --board demo --start cold -o records.jsonl',
+      run: 'coldseal records import dmesg.txt --board demo --start cold -o measured.jsonl',
       note: 'Make a record of a kernel log',
       before:
         "printf '[    0.000000] Linux version 6.12\\n[    1.250000] Run /init as init process\\n' >dmesg.txt",

@@ -20,9 +20,14 @@ export function storageTable(
       : ' class="derived"';
   const whole = (value: number): string => `<data${isOwn(value)} value="${value}">${value}</data>`;
   const cells = (reads: Reads): string =>
-    `<td class="n">${whole(reads.reads)}</td>` +
-    `<td class="n">${whole(reads.readBytes)}</td>` +
-    storage.map((each) => `<td class="n">${derivedTime(modelledNs(each, reads))}</td>`).join('');
+    `<td class="n" data-head="reads">${whole(reads.reads)}</td>` +
+    `<td class="n" data-head="bytes">${whole(reads.readBytes)}</td>` +
+    storage
+      .map(
+        (each) =>
+          `<td class="n" data-head="${modelledHead(each)}">${derivedTime(modelledNs(each, reads))}</td>`,
+      )
+      .join('');
   const rows = io
     .filter(({ reads }) => reads > 0)
     .map((each) => `<tr><th scope="row">${escapeHtml(each.stage)}</th>${cells(each)}</tr>`);
@@ -30,15 +35,18 @@ export function storageTable(
     'Stage',
     ['reads'],
     ['bytes'],
-    ...storage.map(({ kind }) => [`${escapeHtml(kind)}, ms, modelled`] as const),
+    ...storage.map(({ kind }) => [`modelled ms<br>${escapeHtml(kind)}`] as const),
   ];
   return (
-    `<table class="plan"><caption>${count(total.reads, 'read')} of the typical boot, as the board ` +
+    `<table class="stack"><caption>${count(total.reads, 'read')} of the typical boot, as the board ` +
     `counted them. ${sentence(storage)}</caption>${headRow(heads)}` +
     `<tbody>${rows.join('')}</tbody>` +
     `<tbody><tr><th scope="row">together</th>${cells(total)}</tr></tbody></table>`
   );
 }
+
+/** On a phone it stands before the figure. */
+const modelledHead = ({ kind }: EvidenceStorage): string => escapeHtml(`modelled ms, ${kind}`);
 
 function sentence(storage: readonly EvidenceStorage[]): string {
   if (storage.length === 0) {
