@@ -177,7 +177,7 @@ function stageCheck(group: EvidenceGroup, { name, summary, budgetNs }: StageColu
   const title = `${name} within ${msText(budgetNs!)}`;
   const make = (answer: Answer): Check => check(group, `stage/${name}`, 'stage', title, answer);
   if (summary === null) {
-    const sentence = `no record has ${name}, so that its budget cannot be checked`;
+    const sentence = 'is in no record, so that its budget cannot be checked';
     return make({ state: 'bad-evidence', code: 'BUDGET_EVIDENCE', sentence });
   }
   const { medianNs, p95Ns, maxNs, n } = summary;
