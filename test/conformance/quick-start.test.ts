@@ -1,7 +1,9 @@
 /** The quick start of README.md, as it is printed there, in an empty directory. */
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { COMMANDS } from '../../toolchain/cli/program.ts';
+import { ROOT } from '../../toolchain/dev/root.ts';
 import { makeExampleFixture } from '../support/example-fixture.ts';
 import { markdownPages } from '../support/markdown.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -23,7 +25,7 @@ test('every line of it works, from keys to a mounted image', () => {
   }
 });
 
-test('so does every line for a board, up to a disk written to a file', () => {
+test('so does every line for a board: a disk written to a file, boots judged and signed', () => {
   if (process.arch !== 'x64')
     skipTest('the lines name the x86 board, and take the busybox of this machine');
   requireTool('busybox', 'busybox-static');
@@ -32,10 +34,11 @@ test('so does every line for a board, up to a disk written to a file', () => {
   requireTool('gcc', 'gcc');
   const readme = markdownPages().find(({ path }) => path === 'README.md')!;
   const lines = readme.blocks.find(({ text }) => text.includes('coldseal boot'))!.text;
+  const judging = readme.blocks.find(({ text }) => text.includes('coldseal report'))!.text;
   const fixture = makeExampleFixture(COMMANDS);
   using dir = tempDir();
   const { code, stdout, stderr } = fixture.run(
-    `set -eu\ncoldseal keys init keys/dev\n${lines}`,
+    `set -eu\nboards=${join(ROOT, 'board-configs')}\ncoldseal keys init keys/dev\n${lines}${judging}`,
     dir.path,
   );
   fixture.dir.remove();
@@ -45,6 +48,9 @@ test('so does every line for a board, up to a disk written to a file', () => {
     'switch-root',
     'until the last stage',
     'flashed card.img',
+    'no regression against the baseline',
+    'verified: boot evidence',
+    '2 added, 0 there already',
   ]) {
     assert.ok(stdout.includes(part), `${part}\n${stdout}`);
   }
