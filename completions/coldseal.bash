@@ -15,6 +15,7 @@ _coldseal() {
     --format) words='auto boot-record kernel-log serial systemd bootstage bootstage-dt cbmem fpdt efi-loader logic-analyser jsonl csv otava' ;;
     --class) words='virtual-wallclock virtual board-selfclock board-serial board-gpio' ;;
     --start) words='cold warm reboot' ;;
+    --evidence) words='virtual-wallclock virtual board-selfclock board-serial board-gpio' ;;
     --require) words='root user-namespaces new-mount-api erofs erofs-file erofs-long-symlinks loop overlay overlay-data-only overlay-verity overlay-append overlay-descriptors overlay-detached overlay-userxattr-data verity-intact verity reflink idmap fuse' ;;
   esac
   if [[ -n $words ]]; then
@@ -59,6 +60,7 @@ _coldseal() {
     'boot') words='--runs --out --board --io --calibration --console --shell --timeout --json --quiet --color --help' ;;
     'records import') words='--output --append --force --format --board --class --start --specimen --condition --release-version --release-id --measured-at --dictionary --uncertainty-ms --firmware-limit --merge --split --json --quiet --color --help' ;;
     'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --quiet --color --help' ;;
+    'qa') words='--boots --board --board-file --baseline --plan --seed --output --resume --timeout --select --power-on --power-off --off-time --dictionary --settle --evidence --specimen --condition --history --margin-ms --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --dry-run --quiet --color --help' ;;
     'qa calibrate') words='--virtual --real --output --force --json --quiet --color --help' ;;
     'board list') words='--json --quiet --color --help' ;;
     'board show') words='--json --quiet --color --help' ;;

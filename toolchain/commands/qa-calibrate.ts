@@ -19,11 +19,11 @@ is modelled. Whether the board keeps its budget is measured on the board.`,
   options: {
     virtual: {
       flag: '--virtual <file>',
-      help: 'records of the virtual board, with counted reads',
+      help: 'records of the virtual board, with counted reads (needed)',
       repeat: true,
     },
-    real: { flag: '--real <file>', help: 'records of the real board', repeat: true },
-    output: { flag: '-o, --output <file>', help: 'where to write the calibration' },
+    real: { flag: '--real <file>', help: 'records of the real board (needed)', repeat: true },
+    output: { flag: '-o, --output <file>', help: 'where to write the calibration (needed)' },
     force: { flag: '--force', help: 'replace an existing output' },
   },
   examples: [

@@ -47,13 +47,16 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
       help: 'board, or path of a board file, instead of the recorded',
     },
     baseline: { flag: '--baseline <dir>', help: 'release to compare with, interleaved' },
-    plan: { flag: '--plan <p/c>', help: "coverage/confidence, as 95/95 (default: the board's)" },
+    plan: {
+      flag: '--plan <p/c>',
+      help: "coverage/confidence, as 95/95, or R95C95 (default: the board's)",
+    },
     seed: {
       flag: '--seed <n>',
       help: `seed of the order of boots (default: ${SEED})`,
       integer: { min: 0, max: 2 ** 32 - 1 },
     },
-    output: { flag: '-o, --output <dir>', help: 'directory of the run' },
+    output: { flag: '-o, --output <dir>', help: 'directory of the run; needed but for --dry-run' },
     resume: { flag: '--resume', help: 'go on with the run in --output, as its run.json says' },
     timeout: {
       flag: '--timeout <s>',
@@ -99,8 +102,8 @@ another one. docs/qa.md says how to set up a rig, and what evidence each kind gi
     },
     {
       run:
-        'coldseal qa release --board serial:/dev/ttyUSB0 --power-on "relay on" ' +
-        '--power-off "relay off" --plan 95/95 --dry-run',
+        'coldseal qa release --board serial:/dev/ttyUSB0 --power-on ./power-on.sh ' +
+        '--power-off ./power-off.sh --plan 95/95 --dry-run',
       note: 'Show what a real board would go through',
     },
   ],

@@ -48,7 +48,7 @@ dictionary of a product, and what to do about each flag.`,
       choices: FORMAT_CHOICES,
       default: 'auto',
     },
-    board: { flag: '--board <id>', help: 'board that booted' },
+    board: { flag: '--board <id>', help: 'board that booted, as its board file calls it' },
     class: {
       flag: '--class <class>',
       help: 'class of evidence, where the log cannot know it',
@@ -56,7 +56,7 @@ dictionary of a product, and what to do about each flag.`,
     },
     start: {
       flag: '--start <kind>',
-      help: 'how the board came to boot',
+      help: 'how the board came to boot; without it a report has no verdict',
       choices: ['cold', 'warm', 'reboot'],
     },
     specimen: {

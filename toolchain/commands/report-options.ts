@@ -4,7 +4,7 @@ import type { OptionTable } from '../cli/command.ts';
 export const REPORT_OPTIONS = {
   plan: {
     flag: '--plan <plan>',
-    help: 'coverage/confidence[/boots that may be over], such as 95/95 (default: as the board file)',
+    help: 'coverage/confidence[/boots that may be over], as 95/95/2, or R95C95 (default: as the board file)',
   },
   history: {
     flag: '--history <db>',
@@ -12,7 +12,7 @@ export const REPORT_OPTIONS = {
   },
   margin: {
     flag: '--margin-ms <ms>',
-    help: 'a slower total up to here is no regression (default: 20, or 1 % of the budget)',
+    help: 'no regression up to here, unless compared exactly (default: 20, or 1 % of the budget if more)',
     integer: { min: 1, max: 600_000 },
   },
   seed: {

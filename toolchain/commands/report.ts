@@ -41,6 +41,10 @@ is judged again, and refused when its answers do not follow from its samples.`,
       note: 'Compare a release with the one before: this one is slower, and the stage is named',
       exits: 5,
     },
+    {
+      run: 'coldseal report records.jsonl --json evidence.json --sign keys/dev',
+      note: 'Sign the evidence, for whoever asks in three years: coldseal verify checks it',
+    },
   ],
   exitCodes: {
     5: 'over budget, a regression, inconclusive or bad evidence; the reason code says which',

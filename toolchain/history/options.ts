@@ -39,7 +39,10 @@ export const FILTER_OPTIONS = {
     help: 'measured under this condition',
     repeat: true,
   },
-  since: { flag: '--since <date>', help: 'measured since this day or time, in UTC' },
+  since: {
+    flag: '--since <date>',
+    help: 'measured since this day or time in UTC, such as 2026-03-01',
+  },
 } as const;
 
 /** The events of the total, where the board's budget is not to decide. */
