@@ -1,9 +1,7 @@
 /** The quick start of README.md, as it is printed there, in an empty directory. */
-import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { COMMANDS } from '../../toolchain/cli/program.ts';
-import { ROOT } from '../../toolchain/dev/root.ts';
 import { makeExampleFixture } from '../support/example-fixture.ts';
 import { markdownPages } from '../support/markdown.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -38,7 +36,7 @@ test('so does every line for a board: a disk written to a file, boots judged and
   const fixture = makeExampleFixture(COMMANDS);
   using dir = tempDir();
   const { code, stdout, stderr } = fixture.run(
-    `set -eu\nboards=${join(ROOT, 'board-configs')}\ncoldseal keys init keys/dev\n${lines}${judging}`,
+    `set -eu\ncoldseal keys init keys/dev\n${lines}${judging}`,
     dir.path,
   );
   fixture.dir.remove();

@@ -38,6 +38,7 @@ test('a record becomes rows from the counter on, and what no row covers has one 
     ['setup', 792.5, 794.8],
     ['verify a', 812.5, 832.5],
     ['handover', 1002.5, 1012.5],
+    ['first-output', 1012.5, 1012.5],
   ]);
   assert.equal(boot.events, [
     { name: 'reset', atNs: 0 },
@@ -97,7 +98,9 @@ const NEVER: readonly [string, Partial<Parameters<typeof testRecord>[0]>][] = [
 ];
 for (const [name, change] of NEVER) {
   test(`never gets to its containers: ${name}`, () => {
-    assert.not(names(fromBootRecord(testRecord(change), FACTS)).includes('containers'));
+    const boot = fromBootRecord(testRecord(change), FACTS);
+    assert.not(names(boot).includes('containers'));
+    assert.not(boot.stages.some((stage) => stage.name === 'first-output'));
   });
 }
 

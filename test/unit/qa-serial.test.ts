@@ -248,7 +248,8 @@ test('the record that a board prints stands beside, and decides where there is n
   assert.is(both.record.evidence, 'board-serial');
   const [own] = both.others;
   assert.equal([own!.evidence, own!.start, own!.outcome], ['board-selfclock', 'cold', 'booted']);
-  assert.equal(own!.stages.at(-1), { name: 'setup', startNs: 840e6, endNs: 850e6 });
+  const setup = own!.stages.find(({ name }) => name === 'setup');
+  assert.equal(setup, { name: 'setup', startNs: 840e6, endNs: 850e6 });
 
   const alone = await bootOnce({ events: undefined });
   assert.equal([alone.record.evidence, alone.others], ['board-selfclock', []]);

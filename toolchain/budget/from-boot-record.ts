@@ -45,10 +45,11 @@ export function fromBootRecord(record: BootRecord, facts: BootFacts): MeasuredBo
   const zeroNs = before ?? 0;
   const counterStart = isRealBoard(facts.evidence) ? [EVENT.RESET] : [EVENT.POWER_ON, EVENT.RESET];
   const { end, events: heard } = containerEvents(early(record), zeroNs);
-  const stages = stageRows(record, zeroNs, end);
   const isBooted = record.outcome === 'booted';
   const refused = record.attempts.find(({ reason }) => reason !== null)?.reason?.code;
-  const isHeard = early(record).every((each) => heardAt(each) !== null);
+  // Without one of the early containers, or without a system, the board never got there.
+  const isUp = isBooted && early(record).every((each) => heardAt(each) !== null);
+  const stages = stageRows(record, zeroNs, isUp ? (end ?? 0) : null);
   const last = stages.at(-1);
   const endNs = end ?? last?.endNs ?? last?.startNs ?? null;
   return {
@@ -89,8 +90,7 @@ export function fromBootRecord(record: BootRecord, facts: BootFacts): MeasuredBo
         ? []
         : [{ name: EVENT.INIT, atNs: zeroNs + record.stages[0].startNs }]),
       ...heard,
-      // Without one of the early containers, or without a system, the board never got there.
-      ...(isBooted && isHeard && endNs !== null ? [{ name: EVENT.CONTAINERS, atNs: endNs }] : []),
+      ...(isUp && endNs !== null ? [{ name: EVENT.CONTAINERS, atNs: endNs }] : []),
     ],
     io: ioOf(attributeIo(record)?.stages),
     flags: flagsOf(record, refused),
@@ -106,11 +106,14 @@ export function ioOf(stages: readonly StageIo[] | undefined): MeasuredBoot['io']
     .map(({ name, reads, readBytes }) => ({ stage: name, reads, readBytes }));
 }
 
-/** A row for each stretch from power-on to the last early container, one after the other. */
+/**
+ * A row for each stretch from power-on to the last early container, one after the other. `upNs` is when that was heard, 0
+ * where there is none, null where one never was.
+ */
 function stageRows(
   { clock, stages }: BootRecord,
   zeroNs: number,
-  end: number | null,
+  upNs: number | null,
 ): MeasuredBoot['stages'] {
   const first = stages[0];
   const rows = stages.map(({ name, startNs, endNs }) => {
@@ -125,10 +128,10 @@ function stageRows(
       ? []
       : [{ name: 'kernel', startNs: zeroNs, endNs: zeroNs + first.startNs }]),
     ...rows,
-    // From the handover until the last early container was heard.
-    ...(end === null || end <= lastEnd
+    // From the handover until the last early container was heard: no time where there is none, or it was heard before.
+    ...(upNs === null
       ? []
-      : [{ name: 'first-output', startNs: lastEnd, endNs: end }]),
+      : [{ name: 'first-output', startNs: lastEnd, endNs: Math.max(lastEnd, upNs) }]),
   ];
 }
 
