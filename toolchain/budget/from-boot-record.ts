@@ -107,8 +107,8 @@ export function ioOf(stages: readonly StageIo[] | undefined): MeasuredBoot['io']
 }
 
 /**
- * A row for each stretch from power-on to the last early container, one after the other. `upNs` is when that was heard, 0
- * where there is none, null where one never was.
+ * A row for each stretch from power-on to the last early container, one after the other. `upNs` is when that was heard,
+ * 0 where there is none, null where one never was.
  */
 function stageRows(
   { clock, stages }: BootRecord,
