@@ -59,8 +59,8 @@ _coldseal() {
     'disk flash') words='--yes --force --json --quiet --color --help' ;;
     'boot') words='--runs --out --board --io --calibration --console --shell --timeout --json --quiet --color --help' ;;
     'records import') words='--output --append --force --format --board --class --start --specimen --condition --release-version --release-id --measured-at --dictionary --uncertainty-ms --firmware-limit --merge --split --json --quiet --color --help' ;;
-    'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --quiet --color --help' ;;
-    'qa') words='--boots --board --board-file --baseline --plan --seed --output --resume --timeout --select --power-on --power-off --off-time --dictionary --settle --evidence --specimen --condition --history --margin-ms --html --junit --json --csv --perfetto --openmetrics --summary --sign --force --dry-run --quiet --color --help' ;;
+    'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --annotations --sign --force --quiet --color --help' ;;
+    'qa') words='--boots --board --board-file --baseline --plan --seed --output --resume --timeout --select --power-on --power-off --off-time --dictionary --settle --evidence --specimen --condition --history --margin-ms --html --junit --json --csv --perfetto --openmetrics --summary --annotations --sign --force --dry-run --quiet --color --help' ;;
     'qa calibrate') words='--virtual --real --output --force --json --quiet --color --help' ;;
     'board list') words='--json --quiet --color --help' ;;
     'board show') words='--json --quiet --color --help' ;;

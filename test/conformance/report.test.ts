@@ -134,6 +134,17 @@ test('the answer is the exit code, and --json - is the document for programs', a
   }
 });
 
+test('marks for a workflow go to stderr, and a pass has none', async () => {
+  using lab = makeLab();
+  lab.records('good.jsonl', 2);
+  lab.records('slow.jsonl', 2, () => ({ evidence: 'virtual', stageMs: { kernel: 3000 } }));
+  const slow = await lab.report('slow.jsonl', '--annotations');
+  assert.match(slow.stderr, /^::error title=.*3\d{3}\.\d ms/m);
+  assert.is(slow.stdout.includes('::error'), false);
+  const good = await lab.report('good.jsonl', '--annotations');
+  assert.equal([good.code, good.stderr], [0, '']);
+});
+
 test('records come from stdin, and from several files in their order', async () => {
   using lab = makeLab();
   const a = lab.records('a.jsonl', 2);
@@ -298,6 +309,12 @@ const WRONG: readonly Wrong[] = [
     (lab) => [lab.records('a.jsonl', 1), '--htlm', 'x'],
     2,
     'USAGE_UNKNOWN_OPTION',
+  ],
+  [
+    'an option for a file',
+    (lab) => [lab.records('a.jsonl', 1), '--json', '--force', 'x'],
+    2,
+    'USAGE_BAD_VALUE',
   ],
   [
     '--json without a file',

@@ -286,6 +286,8 @@ function addOptions(parser: Parser, options: Readonly<Record<string, OptionSpec>
 }
 
 function parseValue(spec: OptionSpec, text: string): string | number {
+  // A value that was left out takes the next option for it; a file of such a name is ./--name.
+  if (text.startsWith('--')) throw new InvalidArgumentError('expected a value, not an option');
   if (spec.choices?.includes(text) === false) {
     throw new InvalidArgumentError(`expected ${spec.choices.join(', ')}`);
   }

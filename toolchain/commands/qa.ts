@@ -6,6 +6,7 @@ import { EXAMPLE_BENCH } from '../qa/example-bench.ts';
 import type { PreparedOutputs } from '../budget/write-outputs.ts';
 import type { FinishedRun } from '../qa/measure.ts';
 import type { PreparedRun, RunRequest } from '../qa/prepare-run.ts';
+import { printAnnotations } from './print-annotations.ts';
 import { REPORT_OPTIONS } from './report-options.ts';
 
 const TIMEOUT_S = 300;
@@ -252,14 +253,17 @@ async function showPlan(prepared: PreparedRun, output: Output): Promise<number> 
   return 0;
 }
 
+interface ReportingOptions {
+  readonly margin: number | undefined;
+  readonly history: string | undefined;
+  readonly annotations: boolean;
+}
+
 /** The end of a run: its figures, the verdict that the plan gives, and the outputs that were asked for. */
 async function report(
   run: FinishedRun,
   outputs: PreparedOutputs,
-  {
-    margin,
-    history,
-  }: { readonly margin: number | undefined; readonly history: string | undefined },
+  { margin, history, annotations: isAnnotated }: ReportingOptions,
   output: Output,
 ): Promise<number> {
   const { summarizeRun, summaryTable } = await import('../qa/summary.ts');
@@ -281,6 +285,7 @@ async function report(
   output.line(outcome.sentence);
   output.line(`records in ${dir}`);
   for (const path of written) output.note(`wrote ${path}`);
+  if (isAnnotated) await printAnnotations(evidence, output);
   const { plan, seed, schedule } = record;
   const head = { run: dir, plan, boots: record.boots, seed, schedule };
   const isOk = outcome.exitCode === 0;

@@ -31,6 +31,10 @@ export const REPORT_OPTIONS = {
   perfetto: { flag: '--perfetto <file>', help: 'write a trace for ui.perfetto.dev' },
   openmetrics: { flag: '--openmetrics <file>', help: 'write gauges for Prometheus' },
   summary: { flag: '--summary <file>', help: 'write a summary in Markdown for a CI job' },
+  annotations: {
+    flag: '--annotations',
+    help: 'print marks for a GitHub workflow on stderr, at most three',
+  },
   sign: {
     flag: '--sign <keys>',
     help: 'sign the evidence with the evidence key of this directory, as FILE.cose beside --json',

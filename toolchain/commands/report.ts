@@ -1,6 +1,7 @@
 /** `coldseal report`: whether a board keeps its boot budget, how surely, and what changed since the baseline. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
+import { printAnnotations } from './print-annotations.ts';
 import { REPORT_OPTIONS } from './report-options.ts';
 
 export const report = defineCommand({
@@ -71,6 +72,7 @@ is judged again, and refused when its answers do not follow from its samples.`,
     const { reportText } = await import('../budget/report/text.ts');
     for (const line of reportText(evidence, output.style)) output.line(line);
     for (const path of written) output.note(`wrote ${path}`);
+    if (options.annotations) await printAnnotations(evidence, output);
     const { outcome } = evidence;
     output.result({ outcome, checks: evidence.checks, written }, { ok: outcome.exitCode === 0 });
     return outcome.exitCode;
