@@ -3,85 +3,21 @@ import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { collectGroups } from '../../toolchain/budget/collect.ts';
-import type {
-  Check,
-  Evidence,
-  EvidenceBudget,
-  EvidenceSettings,
-} from '../../toolchain/budget/evidence.ts';
+import type { Evidence } from '../../toolchain/budget/evidence.ts';
 import { evidenceText, parseEvidence } from '../../toolchain/budget/evidence-file.ts';
-import { judge, pairGroups } from '../../toolchain/budget/judge.ts';
+import { judge } from '../../toolchain/budget/judge.ts';
 import type { MeasuredBoot } from '../../toolchain/budget/measured-boot.ts';
 import { outcomeOf } from '../../toolchain/budget/outcome.ts';
 import { parsePlan } from '../../toolchain/budget/statistics/plan.ts';
 import { assertBytes } from '../support/assert-bytes.ts';
 import { expectCode } from '../support/expect-code.ts';
+import { BUDGET, find, type Given, judged, stateOf } from '../support/judged.ts';
 import { type BootChange, measuredBoot, measuredBoots, MS } from '../support/measured-boots.ts';
 
 const test = suite('judging boots');
 
 /** Milliseconds of a boot of `measuredBoot`. */
 const USUAL = 555.6;
-
-const BUDGET: EvidenceBudget = {
-  start: 'power-on',
-  stop: 'containers',
-  totalNs: 600 * MS,
-  reserveNs: 0,
-  stages: [{ name: 'verify', ns: 30 * MS }],
-  stretches: [],
-  constants: [],
-};
-
-const SETTINGS: EvidenceSettings = {
-  plan: { text: '95/95', ...parsePlan('95/95'), origin: 'board' },
-  seed: 1,
-  alpha: 0.05,
-  totalMarginNs: 20 * MS,
-  stageMargin: { absoluteNs: 5 * MS, relative: 0.03 },
-  tolerance: {
-    absoluteNs: 0.1 * MS,
-    relative: 0.005,
-    stages: [{ name: 'containers', ns: 3 * MS }],
-  },
-};
-
-interface Given {
-  readonly candidate: readonly MeasuredBoot[];
-  readonly baseline?: readonly MeasuredBoot[];
-  readonly budget?: Partial<EvidenceBudget>;
-  readonly settings?: Partial<EvidenceSettings>;
-}
-
-function judged({ candidate, baseline, budget: change, settings }: Given): Evidence {
-  const budget = { ...BUDGET, ...change };
-  const source = (arm: 'candidate' | 'baseline', boots: number): Evidence['sources'][number] => {
-    return { file: `${arm}.jsonl`, sha256: 'ab'.repeat(32), format: 'test', arm, boots };
-  };
-  return judge({
-    tool: { name: 'coldseal', version: '0' },
-    board: { id: 'qemu-aarch64', name: 'A board' },
-    budget,
-    settings: { ...SETTINGS, ...settings },
-    storage: [],
-    sources: [
-      source('candidate', candidate.length),
-      ...(baseline === undefined ? [] : [source('baseline', baseline.length)]),
-    ],
-    groups: pairGroups(collectGroups(candidate, budget), collectGroups(baseline ?? [], budget)),
-    builds: [],
-    hasBaseline: baseline !== undefined,
-    hasHistory: false,
-  });
-}
-
-const stateOf = (evidence: Evidence, id: string): string => find(evidence, id).state;
-
-function find({ checks }: Evidence, id: string): Check {
-  const found = checks.find((check) => check.id === id);
-  if (found === undefined) throw new Error(`no ${id} in ${checks.map((each) => each.id).join()}`);
-  return found;
-}
 
 /** A little noise, the same for every run of the tests: half a millisecond up and down. */
 const noisy = (index: number): BootChange => ({
