@@ -749,7 +749,7 @@ function driftOf(builds: readonly EvidenceBuild[], at: number): DriftResult {
   return {
     state: 'drift',
     changes: [change('median', 'medianNs'), change('p95', 'p95Ns')],
-    firstBad: { from: at, to: at },
+    firstBad: { from: at, to: at, change: 0 },
   };
 }
 

@@ -298,7 +298,7 @@ test('of very many shifts the largest are shown and the others summed', () => {
 
 test('a change of the trend stands at its build, and ranges of bad builds are said', () => {
   const { builds, drift, budget } = sampleEvidence({ sample: 'history' });
-  const bad = { ...drift!, firstBad: { from: 27, to: 29 } };
+  const bad = { ...drift!, firstBad: { from: 27, to: 29, change: 0 } };
   const root = chartOf(trendChart(builds, bad, budget.totalNs, 't'));
   // Between the builds 29 and 30 of 40.
   assert.equal(placesOf(root, 'mark-change'), [72.5]);

@@ -310,17 +310,28 @@ export function driftCheck(drift: DriftResult, builds: readonly EvidenceBuild[])
     const sentence = `${countText(builds.length, 'build')}; a change of level needs at least ten`;
     return make({ state: 'not-evaluated', code: null, sentence, figures });
   }
-  if (drift.state === 'none') {
+  const name = (index: number): string => builds[index]!.version;
+  const { firstBad, changes } = drift;
+  // Where nothing is bad, the level may have changed all the same: for the better, or within the margin.
+  const change = firstBad === null ? changes.at(-1) : changes[firstBad.change]!;
+  if (change === undefined) {
     const sentence = `one level over ${countText(builds.length, 'build')}`;
     return make({ state: 'pass', code: null, sentence, figures });
   }
-  const change = drift.changes.at(-1)!;
-  const name = (index: number): string => builds[index]!.version;
-  const { from, to } = drift.firstBad!;
-  const where = from === to ? name(to) : `${name(from)} to ${name(to)}`;
-  const sentence =
+  const went =
     `the ${change.of === 'p95' ? '95th percentile' : 'median'} went from ` +
-    `${msText(change.beforeNs)} to ${msText(change.afterNs)}; first bad build: ${where}`;
+    `${msText(change.beforeNs)} to ${msText(change.afterNs)}`;
   const shifts = [ns('before', change.beforeNs), ns('after', change.afterNs)];
-  return make({ state: 'noted', code: null, sentence, figures: [...figures, ...shifts] });
+  const answer = (state: Check['state'], sentence: string): Check =>
+    make({ state, code: null, sentence, figures: [...figures, ...shifts] });
+  if (firstBad === null) {
+    const over = countText(builds.length, 'build');
+    return answer(
+      'pass',
+      `the last change over ${over} is no slowdown beyond the margin: ${went} with ${name(change.at)}`,
+    );
+  }
+  const { from, to } = firstBad;
+  const where = from === to ? name(to) : `${name(from)} to ${name(to)}`;
+  return answer('noted', `${went}; first bad build: ${where}`);
 }

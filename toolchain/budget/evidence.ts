@@ -238,8 +238,12 @@ export interface DriftResult {
     readonly afterNs: number;
     readonly p: number;
   }[];
-  /** The build, or the range of builds, with which the last level above the margin began. */
-  readonly firstBad: { readonly from: number; readonly to: number } | null;
+  /** The build, or the range of builds, with which the last level above the margin began; index of its change. */
+  readonly firstBad: {
+    readonly from: number;
+    readonly to: number;
+    readonly change: number;
+  } | null;
 }
 
 /** `noted`: found, and worth a look, but it does not decide. */
