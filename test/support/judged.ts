@@ -41,10 +41,12 @@ export interface Given {
   readonly baseline?: readonly MeasuredBoot[];
   readonly budget?: Partial<EvidenceBudget>;
   readonly settings?: Partial<EvidenceSettings>;
+  /** Of a history; without it none was asked for. */
+  readonly builds?: Evidence['builds'];
 }
 
 /** The evidence that both arms are. */
-export function judged({ candidate, baseline, budget: change, settings }: Given): Evidence {
+export function judged({ candidate, baseline, budget: change, settings, builds }: Given): Evidence {
   const budget = { ...BUDGET, ...change };
   const source = (arm: 'candidate' | 'baseline', boots: number): Evidence['sources'][number] => {
     return { file: `${arm}.jsonl`, sha256: 'ab'.repeat(32), format: 'test', arm, boots };
@@ -60,9 +62,9 @@ export function judged({ candidate, baseline, budget: change, settings }: Given)
       ...(baseline === undefined ? [] : [source('baseline', baseline.length)]),
     ],
     groups: pairGroups(collectGroups(candidate, budget), collectGroups(baseline ?? [], budget)),
-    builds: [],
+    builds: builds ?? [],
     hasBaseline: baseline !== undefined,
-    hasHistory: false,
+    hasHistory: builds !== undefined,
   });
 }
 
