@@ -2,12 +2,20 @@
  * The evidence file: one line of JSON, written from evidence and read back to be judged again.
  *
  * Everything that answers are made from is checked when it is read; the answers in the file are not believed but made
- * anew. `report` compares the two, so that a figure in a file that does not follow from its samples is found.
+ * anew, and so are the figures of columns and their budgets. `report` compares the two, so that a figure in a file that
+ * does not follow from its samples is found.
  */
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainIssues } from '../config/explain-issue.ts';
-import { type Evidence, EVIDENCE_KIND, EVIDENCE_SCHEMA } from './evidence.ts';
+import { summaryOf } from './collect.ts';
+import {
+  type Evidence,
+  EVIDENCE_KIND,
+  EVIDENCE_SCHEMA,
+  type EvidenceBudget,
+  type SampleSet,
+} from './evidence.ts';
 import type { JudgeInput } from './judge.ts';
 import { EVIDENCE_CLASSES, MEASURED_BOOT, START_KINDS } from './measured-boot.ts';
 
@@ -94,9 +102,15 @@ const samples = z
     const isEven = [...columns, ...set.stages.map(({ durationsNs }) => durationsNs)].every(
       ({ length }) => length === set.boots,
     );
-    if (isEven) return;
-    const message = 'has columns of different lengths, expected one entry for each boot';
-    context.addIssue({ code: 'custom', message, path: [], input: set });
+    const fault = (message: string): void =>
+      context.addIssue({ code: 'custom', message, path: [], input: set });
+    if (!isEven) fault('has columns of different lengths, expected one entry for each boot');
+    const boots = [...set.flags.map(({ boot }) => boot), set.typical?.boot ?? -1];
+    const isWhole =
+      boots.every((boot) => boot < set.boots) &&
+      set.releaseOf.every((each) => each < set.releases.length) &&
+      set.specimenOf.every((each) => each < set.specimens.length);
+    if (!isWhole) fault('names a boot, a release or a specimen that it does not have');
   });
 
 const group = z.object({
@@ -164,7 +178,42 @@ export function parseEvidence(value: unknown, path: string): JudgeInput {
   const { kind: _, schema: __, drift, ...input } = parsed.data;
   return {
     ...input,
+    groups: input.groups.map((each) => ({
+      ...each,
+      candidate: withFigures(each.candidate, input.budget, path),
+      baseline: each.baseline === null ? null : withFigures(each.baseline, input.budget, path),
+    })),
     hasBaseline: input.sources.some(({ arm }) => arm === 'baseline'),
     hasHistory: drift !== null,
+  };
+}
+
+/** The figures and budgets of columns, made from the columns and the budget, as when they were collected. */
+function withFigures(
+  set: SampleSet,
+  { stages, stretches }: EvidenceBudget,
+  path: string,
+): SampleSet {
+  const own = set.stages.length - stretches.length;
+  const isWhole =
+    stretches.every(({ name }, index) => set.stages[own + index]?.name === name) &&
+    stages.every(({ name }) => set.stages.slice(0, own).some((column) => column.name === name));
+  if (!isWhole) {
+    throw new ColdsealError(
+      'FORMAT_EVIDENCE',
+      `Cannot read the evidence ${path}: a stage or stretch of the budget has no column`,
+      { hint: 'expected a file that report --json wrote' },
+    );
+  }
+  const budgets = new Map(stages.map((stage) => [stage.name, stage.ns]));
+  return {
+    ...set,
+    stages: set.stages.map(({ name, durationsNs }, index) => ({
+      name,
+      durationsNs,
+      summary: summaryOf(durationsNs),
+      budgetNs: stretches[index - own]?.ns ?? budgets.get(name) ?? null,
+    })),
+    total: summaryOf(set.totalsNs),
   };
 }
