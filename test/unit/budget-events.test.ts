@@ -62,6 +62,21 @@ test('a container that is heard after the handover has the row first-output', ()
   assert.equal(msOf(boot).at(-1), ['first-output', 1012.5, 1042.5]);
 });
 
+const FIRST_OUTPUT: readonly [name: string, ms: number, endMs: number | null, row: unknown][] = [
+  ['with the end of the last stage', 1000, 1000, ['handover', 1002.5, 1012.5]],
+  ['after a last stage that did not end', 1030, null, ['first-output', 1002.5, 1042.5]],
+];
+for (const [name, ms, endMs, row] of FIRST_OUTPUT) {
+  test(`a container that is heard ${name}`, () => {
+    const record = testRecord();
+    const containers = [{ ...record.containers[0]!, firstOutputNs: ms * MS }];
+    const stages = record.stages.map((stage) =>
+      stage.name === 'handover' ? { ...stage, endNs: endMs === null ? null : endMs * MS } : stage,
+    );
+    assert.equal(msOf(fromBootRecord({ ...record, stages, containers }, FACTS)).at(-1), row);
+  });
+}
+
 test('a counter that is not known leaves the zero at the kernel, and no event before it', () => {
   const clock = { name: 'CLOCK_BOOTTIME', beforeKernelNs: null, counter: null } as const;
   const boot = fromBootRecord(testRecord({ clock }), FACTS);
@@ -109,6 +124,11 @@ const ENDS: readonly [string, Partial<Parameters<typeof testRecord>[0]>, number]
   ['one that prints nothing', { containers: [{ ...app, firstOutputNs: null }] }, 955.6],
   ['one that starts later does not count', { containers: [{ ...app, start: 'normal' }] }, 1012.5],
   ['none: the last stage', { containers: [] }, 1012.5],
+  [
+    'none, and a last stage that did not end: its start',
+    { containers: [], stages: [{ name: 'handover', startNs: 990 * MS, endNs: null }] },
+    1002.5,
+  ],
 ];
 for (const [name, change, ms] of ENDS) {
   test(`containers are there with ${name}`, () => {
@@ -141,6 +161,29 @@ test('what is remarkable becomes a flag, in one line', () => {
   );
   assert.is(flags[2]!.message, 'two lines [0m');
   assert.ok(flags.every(({ isUnusable }) => !isUnusable));
+});
+
+test('a note of any length and kind becomes one line of a flag', () => {
+  const rows: readonly [string, string][] = [
+    ['x'.repeat(600), 'x'.repeat(512)],
+    ['', '-'],
+    ['\n', ' '],
+  ];
+  for (const [message, expected] of rows) {
+    const boot = fromBootRecord(testRecord({ notes: [{ code: 'HOST_X', message }] }), FACTS);
+    assert.is(boot.flags[0]!.message, expected);
+    assert.ok(MEASURED_BOOT.safeParse(boot).success);
+  }
+});
+
+test('what has nothing to do with the boot time is no flag', () => {
+  const reason = { code: 'HOST_NO_SPACE', message: 'x' };
+  const later = { ...app, name: 'later', start: 'normal' as const, startedNs: null, reason };
+  assert.equal(fromBootRecord(testRecord({ containers: [app, later] }), FACTS).flags, []);
+  // That a slot was refused is the reason of a boot that failed, and needs no flag beside it.
+  const attempts = [{ slot: 'a' as const, reason: { code: 'VERIFY_SIGNATURE', message: 'x' } }];
+  const halted = testRecord({ outcome: 'halt', slot: null, attempts });
+  assert.equal(fromBootRecord(halted, FACTS).flags, []);
 });
 
 test('a virtual boot is of the board that was emulated, cold, and exact', () => {
@@ -201,6 +244,7 @@ const TOTALS: readonly Total[] = [
   ['a start that nothing leads to', boot, 'power-on', 'containers', [], null, 'start'],
   ['a chain with a gap', fromKernel, 'power-on', 'containers', [PMIC], null, 'start'],
   ['a stop that nothing leads to', boot, 'reset', 'first-light', [], null, 'stop'],
+  ['neither end', boot, 'power-on', 'first-light', [], null, 'start'],
   [
     'constants that go round',
     boot,
@@ -232,6 +276,7 @@ test('a constant is not added to a clock that sees the time itself', () => {
 test('a stretch needs both its events, in their order', () => {
   assert.is(stretchOf(boot, 'kernel', 'init'), 780 * MS);
   assert.is(stretchOf(boot, 'init', 'kernel'), null);
+  assert.is(stretchOf(boot, 'init', 'init'), 0);
   assert.is(stretchOf(boot, 'kernel', 'nothing'), null);
 });
 

@@ -1,6 +1,13 @@
 /** Files of boot records: every kind is read, and one wrong line refuses the file by its number. */
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
@@ -143,6 +150,13 @@ const REFUSED: readonly [name: string, text: string, problem: string][] = [
     lineOf(testRecord({ stages: [{ name: 'setup', startNs: 5, endNs: 4 }] })),
     'the stage setup ends before it starts',
   ],
+  ['a line that is whole and no JSON', '{"kind":}\n', 'line 1 is not JSON'],
+  ['a later schema of a virtual boot', lineOf({ ...VIRTUAL, schema: 2 }), 'schema is 2'],
+  [
+    'a virtual boot of a real board',
+    lineOf({ ...VIRTUAL, evidence: 'board-gpio' }),
+    'evidence is "board-gpio"',
+  ],
   ['a virtual boot without its record', lineOf({ ...VIRTUAL, record: undefined }), 'line 1'],
 ];
 
@@ -186,6 +200,25 @@ test('lines are the same however they fall into pieces', () => {
     found.push(line);
   });
   assert.ok(found.length === lines.length && found.every((line, i) => line === lines[i]));
+});
+
+test('a line without an end is refused before it is held', () => {
+  using dir = tempDir();
+  const path = put(dir, lineOf(MEASURED));
+  // A file with a hole: nothing of it is on the disk.
+  truncateSync(path, 66 * 1024 * 1024);
+  const { message } = expectCode(() => readRecords(path), 'FORMAT_BOOT_RECORDS');
+  assert.match(message, 'line 2 has more than 67108864 bytes');
+});
+
+test('files are closed, those that are refused too', () => {
+  if (!existsSync('/proc/self/fd')) return;
+  using dir = tempDir();
+  const open = (): number => readdirSync('/proc/self/fd').length;
+  const before = open();
+  readRecords(put(dir, lineOf(MEASURED)));
+  expectCode(() => readRecords(put(dir, 'x')), 'FORMAT_BOOT_RECORDS');
+  assert.is(open(), before);
 });
 
 test('any bytes are records or a refusal, and nothing else', () => {
