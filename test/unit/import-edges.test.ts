@@ -207,6 +207,16 @@ test('what is wrong with one source is wrong with both, whichever was first', ()
   assert.is(reasons.reason, 'first');
 });
 
+test('a board and a release are those of the source that names them, and never two boards', () => {
+  const release = { id: 'ab', version: '1', builtAt: null };
+  const named = { ...KERNEL, board: 'demo', release };
+  for (const boot of [merged(named, KERNEL), merged(KERNEL, named), merged(named, named)]) {
+    assert.equal([boot.board, boot.release], ['demo', release]);
+  }
+  assert.is(merged(KERNEL, KERNEL).board, undefined);
+  expectCode(() => merged(named, { ...KERNEL, board: 'other' }), 'FORMAT_BOOT_LOG_MERGE');
+});
+
 test('the clock that begins earlier is that of the record, whichever was first', () => {
   const early = { ...events({ reset: 0, kernel: 100 }), ...clock('reset') };
   const late = { ...events({ kernel: 0, init: 50 }), ...clock('kernel') };
@@ -258,7 +268,8 @@ const kernelLog = (...lines: readonly (readonly [seconds: number, text: string])
 const RUN = 'Run /init as init process';
 const VERSION = 'systemd[1]: systemd 257 running in system mode';
 
-type Log = readonly [name: string, lines: Parameters<typeof kernelLog>, stages: readonly string[]];
+type Lines = readonly (readonly [seconds: number, text: string])[];
+type Log = readonly [name: string, lines: Lines, stages: readonly string[]];
 const LOGS: readonly Log[] = [
   ['no init', [[1, 'x']], ['kernel 0 -']],
   [

@@ -60,12 +60,21 @@ function mergeTwo(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string
       { hint: 'they are probably of different boots' },
     );
   }
+  const own = namedBy(a, b);
+  if (own === undefined) {
+    throw new ColdsealError(
+      'FORMAT_BOOT_LOG_MERGE',
+      `${aName} is of the board ${a.board!}, and ${bName} of ${b.board!}`,
+      { hint: 'they are probably of different boots' },
+    );
+  }
   // The clock that begins earlier is that of the record.
   const isEarlier = shift < 0;
   const moved = isEarlier ? [shifted(a, -shift), b] : [a, shifted(b, shift)];
   const clock = isEarlier ? b.clock : a.clock;
   return {
     ...a,
+    ...own,
     // A record is worth what its weakest figure is.
     evidence: EVIDENCE_CLASSES.find((name) => [a, b].some(({ evidence }) => evidence === name))!,
     isEmulated: a.isEmulated || b.isEmulated,
@@ -80,6 +89,19 @@ function mergeTwo(a: ImportedBoot, aName: string, b: ImportedBoot, bName: string
     units: moved.flatMap(({ units }) => units),
     events: moved.flatMap(({ events }) => events),
     flags: [...a.flags, ...b.flags, ...gapFlag(tie, a, b)],
+  };
+}
+
+/** The board and the release, whichever source names them; undefined where the boards are two. */
+function namedBy(
+  a: ImportedBoot,
+  b: ImportedBoot,
+): Pick<ImportedBoot, 'board' | 'release'> | undefined {
+  const board = a.board ?? b.board;
+  if (b.board !== undefined && b.board !== board) return undefined;
+  return {
+    ...(board === undefined ? {} : { board }),
+    release: a.release ?? b.release ?? null,
   };
 }
 
