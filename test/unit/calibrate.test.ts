@@ -83,6 +83,85 @@ function imagesOf(
 const near = (value: number, expected: number, part: number): boolean =>
   Math.abs(value - expected) <= part * Math.abs(expected);
 
+test('the terms never see what is held out, and eight images are enough', () => {
+  const loads = LOADS.slice(0, IMAGES_MIN);
+  const { heldOut } = fitImages(imagesOf(loads)).total;
+  const held = new Set(heldOut.map(({ release }) => release));
+  assert.is(held.size, IMAGES_MIN / 4);
+  const { total } = fitImages(
+    imagesOf(loads, TRUE_TERMS, (ms, i) => (held.has(`r${i}`) ? ms * 1.5 : ms)),
+  );
+  for (const [term, value] of Object.entries(TRUE_TERMS)) {
+    assert.ok(
+      near(total.terms[term as Term]!, value, 1e-6),
+      `${term} ${total.terms[term as Term]}`,
+    );
+  }
+  assert.ok(total.residual.relative > 0.3, String(total.residual.relative));
+  assert.is(
+    codeOf(() => fitImages(imagesOf(loads.slice(1)))),
+    'USAGE_CALIBRATION_FEW',
+  );
+});
+
+test('an image that is left out is predicted by the others alone', () => {
+  const { leftOut } = fitImages(
+    imagesOf(LOADS, TRUE_TERMS, (ms, i) => (i === 2 ? ms + 500 : ms)),
+  ).total;
+  const { measuredMs, predictedMs } = leftOut[2]!;
+  assert.ok(near(measuredMs - predictedMs, 500, 1e-6), `${measuredMs - predictedMs}`);
+});
+
+test('for any noise: the residual is the worst of both kinds of unseen images', () => {
+  const noise = fc.array(fc.integer({ min: -50, max: 50 }), { minLength: 10, maxLength: 10 });
+  fc.assert(
+    fc.property(noise, (ms) => {
+      const { residual, heldOut, leftOut } = fitImages(
+        imagesOf(LOADS, TRUE_TERMS, (exact, i) => exact + ms[i]!),
+      ).total;
+      const all = [...heldOut, ...leftOut];
+      const errors = all.map((each) => Math.abs(each.predictedMs - each.measuredMs));
+      assert.is(residual.ms, Math.max(...errors));
+      const parts = errors.map((error, i) => error / all[i]!.measuredMs);
+      assert.is(residual.relative, Math.max(...parts));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('which images are held out follows from the images, not from their order', () => {
+  // Sorted by bytes, the fourth and the eighth: of a pair the one with more virtual time, then by release.
+  const mix: readonly [bytes: number, ms: number, reads: number][] = [
+    [4e6, 420, 90],
+    [4e6, 560, 150],
+    [9e6, 900, 900],
+    [9e6, 480, 300],
+    [32e6, 640, 200],
+    [32e6, 1200, 1500],
+    [64e6, 700, 120],
+    [64e6, 700, 2000],
+  ];
+  const images = imagesOf(
+    mix.map(([readBytes, ms, reads]) => ({ virtualNs: ms * MS, reads, readBytes })),
+  );
+  for (const all of [images, images.toReversed()]) {
+    const held = fitImages(all).total.heldOut.map(({ release }) => release);
+    assert.equal(held.sort(), ['r2', 'r7']);
+  }
+});
+
+test('a stage that one image does not have is no stage of the fit', () => {
+  const images = imagesOf(LOADS).map((image, i) => {
+    const stage = { realNs: image.realNs / 2, load: image.load };
+    const names = i === 4 ? ['kernel'] : ['kernel', 'verify'];
+    return { ...image, stages: names.map((name) => ({ name, ...stage })) };
+  });
+  assert.equal(
+    fitImages(images).stages.map(({ name }) => name),
+    ['kernel'],
+  );
+});
+
 test('a prediction is the sum of its terms, each in its unit', () => {
   const load = { virtualNs: 100 * MS, reads: 50, readBytes: 2e6 };
   assert.is(predictMs(TRUE_TERMS, load), 310 + 170 + 7 + 12.5);

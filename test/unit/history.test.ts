@@ -104,6 +104,17 @@ test('a journal that grew or was renamed has the old boots in it', () => {
   assert.not.ok(before.includes(after[2]!));
 });
 
+test('logs and importers tell boots at no known time apart, and names of files do not', () => {
+  const idOf = (format: string, sha256: string, file = 'x'): string =>
+    identifyBoots([same({ measuredAt: null, source: { format, file, sha256 } })])[0]!.id;
+  assert.is.not(idOf('serial', A), idOf('serial', B));
+  assert.is.not(idOf('serial', A), idOf('systemd', A));
+  assert.is(idOf('serial', A), idOf('serial', A, 'y'));
+  // Which of equal boots is the second is the same in any order.
+  const twins = ['x', 'y'].map((file) => same({ measuredAt: null, source: source(file) }));
+  assert.equal(identifyBoots([...twins].reverse()), identifyBoots(twins));
+});
+
 test('the identifier can be checked with sha256sum', () => {
   const record = measuredBoot();
   const { source: _, ...measured } = record;
@@ -184,6 +195,63 @@ test('series are never mixed', () => {
       builds.map(({ boots }) => boots),
       [1],
     );
+});
+
+test('series with one label are told apart in any order', () => {
+  const records = [same({ conditions: { a: 'b, c=d' } }), same({ conditions: { a: 'b', c: 'd' } })];
+  const order = (all: readonly MeasuredBoot[]): object[] =>
+    seriesOf(all.map(timed), TOTAL).map(({ conditions }) => conditions);
+  assert.equal(order([...records].reverse()), order(records));
+});
+
+test('where importers disagree about a release, the answer is the same in any order', () => {
+  const release = releaseOf(1)!;
+  const records = [
+    same({
+      release: { ...release, version: '2', builtAt: 300 },
+      measuredAt: '2026-01-02T00:00:00Z',
+    }),
+    same({
+      release: { ...release, version: '1', builtAt: 200 },
+      measuredAt: '2026-01-03T00:00:00Z',
+    }),
+    same({
+      release: { ...release, version: '3', builtAt: null },
+      measuredAt: '2026-01-01T00:00:00Z',
+    }),
+  ];
+  for (const all of [records, [...records].reverse()]) {
+    const [build, ...others] = seriesOf(all.map(timed), TOTAL)[0]!.builds;
+    assert.is(others.length, 0);
+    assert.equal(
+      [build!.release!.version, build!.builtAt, build!.firstMeasuredAt, build!.lastMeasuredAt],
+      ['1', 200, '2026-01-01T00:00:00Z', '2026-01-03T00:00:00Z'],
+    );
+  }
+  // One version that was built twice is two builds, one without an identifier is one.
+  const twice = ['a', 'b'].map((id) => same({ release: { ...release, id } }));
+  assert.is(seriesOf(twice.map(timed), TOTAL)[0]!.builds.length, 2);
+  const unnamed = [200, 300].map((builtAt) =>
+    same({ release: { id: null, version: '1', builtAt } }),
+  );
+  assert.is(seriesOf(unnamed.map(timed), TOTAL)[0]!.builds.length, 1);
+});
+
+test('stages of a build are in the order of the boot, whatever their names', () => {
+  const stages = [
+    { name: 'z', startNs: 0, endNs: 5 },
+    { name: 'a', startNs: 5, endNs: 12 },
+  ];
+  const late = [
+    { name: 'first', startNs: 0, endNs: null },
+    { name: 'a', startNs: 7, endNs: 13 },
+  ];
+  const [series] = seriesOf([timed(same({ stages: late })), timed(same({ stages }))], TOTAL);
+  // Half a nanosecond is rounded up.
+  assert.equal(series!.builds[0]!.stages, [
+    { name: 'z', medianNs: 5 },
+    { name: 'a', medianNs: 7 },
+  ]);
 });
 
 test('builds are in the order of their time, whoever added first', () => {

@@ -338,4 +338,39 @@ test('U-Boot may have several loaders before itself, and be there once', () => {
   expectCode(() => importOne(fileLog(twice), { format: 'serial' }), 'FORMAT_BOOT_LOG_TWO_BOOTS');
 });
 
+test('a kernel begins where its own clock moves, not where it still says zero', () => {
+  const log = relative(
+    [0, 'U-Boot 2025.01'],
+    [0.1, `${stamp(0)} Linux version 6.12.0`],
+    [0.5, `${stamp(0.1)} a`],
+    [0.9, `${stamp(0.5)} b`],
+  );
+  assert.is(at(importOne(fileLog(log), { format: 'serial' }), 'kernel'), 400 * MS);
+});
+
+// --- systemd ---------------------------------------------------------------------------------------------------
+
+const sentence = (text: string): ReturnType<typeof importOne> =>
+  importOne(fileLog(`Startup finished in ${text}.\n`));
+
+test('a sentence has minutes, and a total that its parts make', () => {
+  const minutes = sentence('2.000s (kernel) + 1min 9.608s (userspace) = 1min 11.608s');
+  assert.equal(rows(minutes), ['kernel 0 2000000000', 'userspace 2000000000 71608000000']);
+  assert.equal(flagWords(minutes), []);
+  // Each part is cut off after milliseconds, and so is the total.
+  const total = (text: string): string[] =>
+    flagWords(sentence(`1.000s (kernel) + 2.000s (userspace) = ${text}`));
+  assert.equal(total('3.003s'), []);
+  assert.equal(total('3.004s'), ['BUDGET_FLAG_TOTAL_DIFFERS!']);
+  assert.equal(total('2.996s'), ['BUDGET_FLAG_TOTAL_DIFFERS!']);
+});
+
+test('a firmware that took no time is one, and one that took less is none', () => {
+  const show = (firmware: number, loader: number): string =>
+    `FirmwareTimestampMonotonic=${firmware}\nLoaderTimestampMonotonic=${loader}\n` +
+    'UserspaceTimestampMonotonic=3\nFinishTimestampMonotonic=9\n';
+  assert.equal(rows(importOne(fileLog(show(5, 5)))).slice(0, 2), ['firmware 0 0', 'loader 0 5000']);
+  expectCode(() => importOne(fileLog(show(5, 6))), 'FORMAT_BOOT_LOG_NEGATIVE');
+});
+
 test.run();

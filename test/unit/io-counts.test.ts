@@ -67,6 +67,22 @@ test('a trace gives requests in the order they were done, and the firmware its o
   assert.is(parseDiskTrace(unfinished.join('\n')).kernel.length, 1);
 });
 
+test('a driver of an older virtio takes the disk, and one that has not said so does not', () => {
+  const taken = (value: number): string =>
+    [status(DISK, 3), status(DISK, value), made('read', '0xa', 1), done('0xa')].join('\n');
+  // ACKNOWLEDGE, DRIVER and DRIVER_OK; FEATURES_OK is of virtio 1.
+  assert.is(parseDiskTrace(taken(7)).kernel.length, 1);
+  expectCode(() => parseDiskTrace(taken(11)), 'HOST_IO_TRACE');
+});
+
+test('a flush in the place of a read that is done is no read', () => {
+  const lines = [...UP, made('read', '0xa', 1), done('0xa'), done('0xa')];
+  assert.equal(parseDiskTrace(lines.join('\n')).kernel, [
+    { kind: 'read', bytes: 512 },
+    { kind: 'other', bytes: 0 },
+  ]);
+});
+
 test('a trace that is none, or cannot be counted, is refused', () => {
   for (const [name, lines] of [
     ['empty', []],
@@ -83,6 +99,10 @@ test('a trace that is none, or cannot be counted, is refused', () => {
         made('read', '0xb', 1, PORT),
         done('0xb', 0, PORT),
       ],
+    ],
+    [
+      'two disks, of which one only flushes',
+      [...UP, made('read', '0xa', 1), done('0xa'), done('0xb', 0, PORT)],
     ],
     ['a disk without a driver', [status(DISK, 3), made('read', '0xa', 1), done('0xa')]],
     ['cut off', [Q35.join('\n').slice(0, -60)]],
@@ -174,6 +194,20 @@ test('what a built-in driver read before /init is the kernel’s', () => {
       ['policy', 0],
       ['mount-store', 0],
       [BETWEEN, 0],
+      [AFTER, 0],
+    ],
+  );
+});
+
+test('a policy that was counted on both sides read for itself', () => {
+  const [before, after] = [counters(1, 4096), counters(2, 12_288)];
+  const record = testRecord({ stages: [stage('policy', before, after)], io: after });
+  const { stages } = countIo(record, { firmware: [], kernel: KERNEL });
+  assert.equal(
+    stages.map(({ name, reads }) => [name, reads]),
+    [
+      ['policy', 1],
+      [BETWEEN, 1],
       [AFTER, 0],
     ],
   );

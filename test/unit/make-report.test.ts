@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { COSE_PS256 } from '../../runtime/format/envelope.ts';
 import { PURPOSE } from '../../runtime/format/oids.ts';
 import type { Evidence } from '../../toolchain/budget/evidence.ts';
 import { budgetOfBoard, toleranceOfBoard } from '../../toolchain/budget/budget-of-board.ts';
@@ -26,10 +27,11 @@ import {
 } from '../../toolchain/budget/write-outputs.ts';
 import { loadBoard } from '../../toolchain/board/load.ts';
 import { identifyBoots } from '../../toolchain/history/identity.ts';
+import { verifyEvidence } from '../../toolchain/sign/read-evidence.ts';
 import { expectCode } from '../support/expect-code.ts';
 import { measuredBoot, MS, OTHER_STAGE_MS } from '../support/measured-boots.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
-import { testSigner } from '../support/test-pki.ts';
+import { testAnchor, testSigner } from '../support/test-pki.ts';
 import { testRecord } from '../support/test-record.ts';
 
 const test = suite('reports');
@@ -521,7 +523,9 @@ test('outputs are written whole and signed, and are those that were asked for', 
   );
   assert.is(readFileSync(join(dir.path, 'o.json'), 'utf8'), evidenceText(evidence));
   const signed = readFileSync(join(dir.path, 'o.json.cose'));
-  assert.ok(signed.includes(evidenceText(evidence)));
+  const trust = { anchors: [testAnchor()], algorithms: [COSE_PS256] } as const;
+  const { payload } = verifyEvidence(signed, trust);
+  assert.is(Buffer.from(payload).toString(), evidenceText(evidence));
   assert.equal(readdirSync(dir.path).sort(), ['a.jsonl', ...expected].sort());
 });
 
