@@ -160,6 +160,10 @@ test('a stage that one image does not have is no stage of the fit', () => {
     fitImages(images).stages.map(({ name }) => name),
     ['kernel'],
   );
+  const broken = images.map((image, i) => {
+    return i === 5 ? { ...image, stages: [{ ...image.stages[0]!, realNs: Number.NaN }] } : image;
+  });
+  expectCode(() => fitImages(broken), 'USAGE_CALIBRATION_VALUE');
 });
 
 test('a prediction is the sum of its terms, each in its unit', () => {

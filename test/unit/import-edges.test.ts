@@ -373,4 +373,34 @@ test('a firmware that took no time is one, and one that took less is none', () =
   expectCode(() => importOne(fileLog(show(5, 6))), 'FORMAT_BOOT_LOG_NEGATIVE');
 });
 
+test('init is what runs first, and what is said first of the manager counts', () => {
+  const stamps = (initrd: number): string =>
+    `InitRDTimestampMonotonic=${initrd}\nUserspaceTimestampMonotonic=3\n` +
+    'FinishTimestampMonotonic=9\nUserspaceTimestampMonotonic=7\n';
+  const withInitrd = importOne(fileLog(stamps(2)));
+  assert.equal([at(withInitrd, 'init'), at(withInitrd, 'userspace')], [2000, 3000]);
+  assert.is(at(importOne(fileLog(stamps(0))), 'init'), 3000);
+});
+
+// --- logic analysers -------------------------------------------------------------------------------------------
+
+const SALEAE = 'Time [s],D0\n0.0,1\n0.1,0\n0.2,1\n0.3,0\n0.4,1\n';
+
+test('an event of a channel is an edge of its kind, the first or the last', () => {
+  const rows = [
+    ['rising', 'first', 200],
+    ['falling', 'first', 100],
+    ['rising', 'last', 400],
+    ['falling', 'last', 300],
+  ] as const;
+  for (const [edge, which, ms] of rows) {
+    const dictionary = { events: [{ name: 'up', channel: 'D0', edge, which }], stages: [] };
+    assert.is(at(importOne(fileLog(SALEAE), { dictionary }), 'up'), ms * MS, `${which} ${edge}`);
+  }
+  for (const level of ['', '2', 'x']) {
+    const log = SALEAE.replace('0.2,1', `0.2,${level}`);
+    expectCode(() => importOne(fileLog(log)), 'FORMAT_BOOT_LOG_TRUNCATED', level);
+  }
+});
+
 test.run();

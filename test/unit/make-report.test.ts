@@ -29,6 +29,7 @@ import { loadBoard } from '../../toolchain/board/load.ts';
 import { identifyBoots } from '../../toolchain/history/identity.ts';
 import { verifyEvidence } from '../../toolchain/sign/read-evidence.ts';
 import { expectCode } from '../support/expect-code.ts';
+import { judged } from '../support/judged.ts';
 import { measuredBoot, MS, OTHER_STAGE_MS } from '../support/measured-boots.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 import { testAnchor, testSigner } from '../support/test-pki.ts';
@@ -307,6 +308,23 @@ test('evidence is judged again, to the byte', () => {
   assert.is(evidenceText(report([path])), text);
 });
 
+test('evidence without a baseline has none when it is read, and stretches keep their budgets', () => {
+  const stretches = [{ name: 'verify', from: 'power-on', to: 'kernel', ns: 100 * MS }];
+  const boots = [measuredBoot({ evidence: 'virtual' })];
+  const text = evidenceText(judged({ candidate: boots, budget: { stretches } }));
+  assert.is(evidenceText(judge(parseEvidence(JSON.parse(text), 'x'))), text);
+  // The stretch has the name of a stage, and does not stand for its column.
+  for (const change of [
+    (columns: { name: string }[]) => columns.splice(4, 1),
+    (columns: { name: string }[]) => columns.reverse(),
+    (columns: { name: string }[]) => columns.pop(),
+  ]) {
+    const evidence = JSON.parse(text) as Evidence;
+    change(evidence.groups[0]!.candidate.stages as unknown as { name: string }[]);
+    expectCode(() => parseEvidence(evidence, 'x'), 'FORMAT_EVIDENCE');
+  }
+});
+
 for (const [name, change] of CHANGES) {
   test(`changed evidence is refused: ${name}`, () => {
     using dir = tempDir();
@@ -346,6 +364,16 @@ for (const [name, change] of FIGURES) {
   });
 }
 
+test('the figures of all boots are those of the samples, too', () => {
+  using dir = tempDir();
+  const { path, text } = evidenceIn(dir);
+  const changed = JSON.parse(text) as Evidence;
+  Object.assign(changed.groups[0]!.candidate.total!, { medianNs: MS });
+  const { hasBaseline, hasHistory } = parseEvidence(JSON.parse(text), path);
+  writeFileSync(path, evidenceText(judge({ ...changed, hasBaseline, hasHistory })));
+  expectCode(() => report([path]), 'FORMAT_EVIDENCE');
+});
+
 const SHAPES: readonly Change[] = [
   ['fewer totals', ({ groups }) => (groups[0]!.candidate.totalsNs as unknown[]).pop()],
   ['fewer times', ({ groups }) => (groups[0]!.candidate.measuredAt as unknown[]).pop()],
@@ -357,6 +385,7 @@ const SHAPES: readonly Change[] = [
     'a column that is gone',
     ({ groups }) => (groups[0]!.candidate.stages as unknown[]).splice(0, 20),
   ],
+  ['one column that is gone', ({ groups }) => (groups[0]!.candidate.stages as unknown[]).shift()],
   [
     'a column of the baseline that is gone',
     ({ groups }) => (groups[0]!.baseline!.stages as unknown[]).splice(0, 20),
