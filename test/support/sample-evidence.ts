@@ -514,9 +514,9 @@ function sampleSet(
 }
 
 function stageColumns(records: readonly MeasuredBoot[], budget: EvidenceBudget): StageColumn[] {
-  const names = [
-    ...new Set(records.flatMap(({ stages }) => stages.map(({ name }) => stageOf(name)))),
-  ];
+  const measured = records.flatMap(({ stages }) => stages.map(({ name }) => stageOf(name)));
+  // A budget for a stage that no record has is a column of unknowns, as when boots are collected.
+  const names = [...new Set([...measured, ...budget.stages.map(({ name }) => name)])];
   return names.map((name) => {
     const durationsNs = records.map(({ stages }) => {
       const rows = stages.filter((row) => stageOf(row.name) === name);

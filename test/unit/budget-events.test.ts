@@ -63,7 +63,8 @@ test('a container that is heard after the handover has the row first-output', ()
 });
 
 const FIRST_OUTPUT: readonly [name: string, ms: number, endMs: number | null, row: unknown][] = [
-  ['with the end of the last stage', 1000, 1000, ['handover', 1002.5, 1012.5]],
+  ['with the end of the last stage', 1000, 1000, ['first-output', 1012.5, 1012.5]],
+  ['before the end of the last stage', 990, 1000, ['first-output', 1012.5, 1012.5]],
   ['after a last stage that did not end', 1030, null, ['first-output', 1002.5, 1042.5]],
 ];
 for (const [name, ms, endMs, row] of FIRST_OUTPUT) {

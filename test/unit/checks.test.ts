@@ -164,7 +164,7 @@ const ROWS: readonly Row[] = [
     },
     `${real}/stage/before-kernel`,
     'bad-evidence',
-    /^no record has before-kernel/,
+    /^is in no record, so that its budget cannot be checked$/,
   ],
   [
     'two flags of one boot that is no evidence',
