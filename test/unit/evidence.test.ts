@@ -1,4 +1,6 @@
 /** Signed evidence: what is signed comes back, what must not pass does not, and what is shown of it. */
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
@@ -20,11 +22,12 @@ import { verifyEnvelope, verifyManifest } from '../../runtime/verify.ts';
 import { EVIDENCE_KIND } from '../../toolchain/budget/evidence.ts';
 import { readEvidenceJson } from '../../toolchain/sign/evidence-json.ts';
 import { checkEvidence, jsonEvidence, textEvidence } from '../../toolchain/sign/evidence-report.ts';
-import { verifyEvidence } from '../../toolchain/sign/read-evidence.ts';
+import { readEvidenceFile, verifyEvidence } from '../../toolchain/sign/read-evidence.ts';
 import { attachSignature, planEnvelope, signEnvelope } from '../../toolchain/sign/sign-envelope.ts';
 import { checkEvidenceSigner, signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { codeOf, expectCode } from '../support/expect-code.ts';
 import { testManifest, testPolicy } from '../support/manifests.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { KEYS, testAnchor, testSigner } from '../support/test-pki.ts';
 
 const test = suite('evidence');
@@ -71,6 +74,21 @@ test('the payload is a private copy', () => {
   const { payload } = verifyEvidence(bytes, trust);
   bytes.fill(0);
   assert.ok(equalBytes(payload, evidence()));
+});
+
+test('of a file at most one byte more than allowed is read, and only of a file', () => {
+  using dir = tempDir();
+  const path = join(dir.path, 'e.cose');
+  writeFileSync(path, good);
+  assert.ok(equalBytes(readEvidenceFile(path), good));
+  // A hole: nothing of it is on the disk.
+  truncateSync(path, EVIDENCE_ENVELOPE_BYTES_MAX + 5);
+  const read = readEvidenceFile(path);
+  assert.is(read.length, EVIDENCE_ENVELOPE_BYTES_MAX + 1);
+  expectCode(() => verifyEvidence(read, trust), 'FORMAT_ENVELOPE_SIZE');
+  expectCode(() => readEvidenceFile(dir.path), 'USAGE_NOT_A_FILE');
+  expectCode(() => readEvidenceFile('/dev/null'), 'USAGE_NOT_A_FILE');
+  expectCode(() => readEvidenceFile(join(dir.path, 'no')), 'HOST_NOT_FOUND');
 });
 
 test('its cap is its own: larger than that of a device, and held by writer and reader', () => {
