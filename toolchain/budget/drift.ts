@@ -11,7 +11,8 @@ export function driftOf(
   { seed, alpha, totalMarginNs }: EvidenceSettings,
 ): DriftResult {
   if (builds.length < SERIES_MIN) return { state: 'not-enough', changes: [], firstBad: null };
-  const options = { seed, significance: alpha };
+  // Each figure is a chance to be wrong, so each has its part of the level (Bonferroni).
+  const options = { seed, significance: alpha / FIGURES.length };
   const seriesOf = {
     median: builds.map(({ medianNs }) => medianNs),
     p95: builds.map(({ p95Ns }) => p95Ns),
