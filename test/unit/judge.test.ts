@@ -315,6 +315,18 @@ const COMPARED: readonly [
   ['faster', [{}], [{ stageMs: { kernel: 300 } }], 'pass'],
   ['faster, though one stage is slower', [{}], [{ stageMs: { kernel: 300, setup: 4 } }], 'pass'],
   ['slower, though one stage is faster', [{}], [{ stageMs: { kernel: 360, setup: 1 } }], 'fail'],
+  [
+    'slower, though a busy host made another stage faster',
+    [{ stageMs: { containers: 31.2 } }],
+    [{ stageMs: { containers: 28, setup: 2.9 } }],
+    'fail',
+  ],
+  [
+    'faster in the total by more than the host can make it',
+    [{ stageMs: { containers: 40 } }],
+    [{ stageMs: { containers: 28, setup: 2.9 } }],
+    'pass',
+  ],
   ['a stage that is new', [{}], [{ stageMs: { policy: 3 } }], 'fail'],
   ['a stage that is gone', [{}], [{ stageMs: { setup: null } }], 'pass'],
 ];
