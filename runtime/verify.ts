@@ -275,7 +275,7 @@ function checkEnvelopeSignature(
   if (!crypto.verifySignature(algorithm, leaf.spki, signed, envelope.signature)) {
     throw new ColdsealError(
       'VERIFY_SIGNATURE',
-      `Cannot accept the envelope: its ${name} signature is not good for a ${kind}`,
+      `Cannot accept the envelope: its ${name} signature is not good for the ${kind}`,
     );
   }
 }

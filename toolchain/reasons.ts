@@ -34,12 +34,13 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   BUDGET_FLAG_NO_STOP: 'a boot record lacks the event that the budget ends with',
   BUDGET_FLAG_RECEIVED_TIMES: 'a kernel log has the times at which the journal received its lines',
   BUDGET_FLAG_RESTARTED: 'a board started again during a boot; the time counts from power-on',
+  BUDGET_FLAG_REPEATED: 'two records of a report are of the same boot of a real board',
   BUDGET_FLAG_ROWS_LEFT_OUT: 'a boot has more rows than a record holds',
   BUDGET_FLAG_SLOT_REFUSED: 'a measured boot refused a slot before it booted another',
   BUDGET_FLAG_SOFT_REBOOT:
     'time stamps of systemd are those of a restart of userspace, not of a boot',
   BUDGET_FLAG_STAGE_REVERSED: 'a stage of the dictionary would end before it began',
-  BUDGET_FLAG_STOP_BEFORE_START: 'the stop event of the dictionary came before its start event',
+  BUDGET_FLAG_STOP_BEFORE_START: 'the stop event of a dictionary or a budget came before its start event',
   BUDGET_FLAG_TIMES_REPEAT: 'many lines of a log have the same time',
   BUDGET_FLAG_TOTAL_DIFFERS:
     "systemd's total is not the sum of its stages; they are of different boots",

@@ -70,10 +70,15 @@ export function measuredBoot({ stageMs = {}, isCut, ...change }: BootChange = {}
   };
 }
 
-/** So many boots, each made by its index. */
+/** So many boots, each made by its index, and each from a log of its own. */
 export function measuredBoots(
   count: number,
   change: (index: number) => BootChange = () => ({}),
 ): MeasuredBoot[] {
-  return Array.from({ length: count }, (_, index) => measuredBoot(change(index)));
+  return Array.from({ length: count }, (_, index) => {
+    const source = { format: 'logic-analyser', file: `${index}.csv`, sha256: digestOf(index) };
+    return measuredBoot({ source, ...change(index) });
+  });
 }
+
+const digestOf = (index: number): string => index.toString(16).padStart(64, '0');

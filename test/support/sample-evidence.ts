@@ -302,7 +302,7 @@ function sampleBudget(rename: (name: string) => string, isBare: boolean): Eviden
 function sampleSettings(seed: number): EvidenceSettings {
   return {
     plan: {
-      text: '95/95, 59 boots, 0 exceedances',
+      text: '95/95',
       coverage: 0.95,
       confidence: 0.95,
       exceedances: 0,

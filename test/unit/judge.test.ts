@@ -132,6 +132,55 @@ const OUTCOMES: readonly Row[] = [
     'BUDGET_FLAG_NO_START',
   ],
   [
+    'a stop before its start',
+    { candidate: fast, budget: { start: 'containers', stop: 'power-on' } },
+    'bad-evidence',
+    'BUDGET_FLAG_STOP_BEFORE_START',
+  ],
+  [
+    'the same 30 boots twice',
+    { candidate: [...fast.slice(0, 30), ...fast.slice(0, 30)] },
+    'bad-evidence',
+    'BUDGET_FLAG_REPEATED',
+  ],
+  [
+    'the same boot under two names of its log, which says when it was',
+    {
+      candidate: [
+        ...fast,
+        measuredBoot({ measuredAt: '2026-01-01T00:00:00Z' }),
+        measuredBoot({
+          measuredAt: '2026-01-01T00:00:00Z',
+          source: { format: 'logic-analyser', file: 'b.csv', sha256: 'cd'.repeat(32) },
+        }),
+      ],
+    },
+    'bad-evidence',
+    'BUDGET_FLAG_REPEATED',
+  ],
+  ['virtual boots that are equal', { candidate: [virtual(), virtual()] }, 'pass', null],
+  [
+    'boots of two releases, enough together',
+    {
+      candidate: measuredBoots(60, (index) => ({
+        release: { id: 'aa', version: index < 30 ? '1.0' : '1.1', builtAt: 0 },
+      })),
+    },
+    'bad-evidence',
+    'BUDGET_EVIDENCE',
+  ],
+  [
+    'warm boots that are slow, beside 59 cold ones',
+    {
+      candidate: [
+        ...fast,
+        ...measuredBoots(9, () => ({ start: 'warm', stageMs: { 'verify a': 300 } })),
+      ],
+    },
+    'pass',
+    null,
+  ],
+  [
     'a stage over its own budget',
     { candidate: measuredBoots(59, () => ({ stageMs: { 'verify a': 31 } })) },
     'fail',
@@ -195,6 +244,32 @@ test('pooling is refused even where the pool would pass', () => {
   assert.is(outcome.code, 'BUDGET_INCONCLUSIVE');
 });
 
+test('boots are counted in the order they were run, whatever the order of the lines', () => {
+  const at = (index: number): string => `2026-01-01T00:${String(index).padStart(2, '0')}:00Z`;
+  const run = measuredBoots(60, (index) => ({
+    measuredAt: at(index),
+    stageMs: { kernel: index === 7 ? 400 : 350 },
+  }));
+  const behind = [...run.slice(0, 7), ...run.slice(8), run[7]!];
+  assert.is(judged({ candidate: behind }).outcome.code, 'BUDGET_OVER');
+});
+
+test('a boot that is over after those of the plan is told, and decides nothing', () => {
+  const slow = measuredBoot({ stageMs: { kernel: 400 } });
+  const { outcome } = judged({ candidate: [...fast, slow] });
+  assert.is(outcome.state, 'pass');
+  assert.match(outcome.sentence, '59 boots, 0 over; 1 of 1 after these over, not counted');
+});
+
+test('bad evidence makes no claim about boots', () => {
+  const { checks } = judged({ candidate: measuredBoots(59, () => ({ start: null })) });
+  const { sentence } = checks.find(({ id }) => id.endsWith('/total'))!;
+  assert.is(
+    sentence,
+    '59 boots, 0 over 600.0 ms, and no verdict: the evidence cannot be used; board-gpio',
+  );
+});
+
 test('a plan that allows one boot over takes 93', () => {
   const slow = measuredBoot({ stageMs: { kernel: 400 } });
   const plan = { text: '95/95/1', ...parsePlan('95/95/1'), origin: 'option' } as const;
@@ -202,7 +277,8 @@ test('a plan that allows one boot over takes 93', () => {
     judged({ candidate, settings: { plan } }).outcome.code;
   assert.is(run([...measuredBoots(92, noisy), slow]), null);
   assert.is(run([...measuredBoots(91, noisy), slow]), 'BUDGET_INCONCLUSIVE');
-  assert.is(run([...measuredBoots(91, noisy), slow, slow]), 'BUDGET_OVER');
+  const slower = measuredBoot({ stageMs: { kernel: 401 } });
+  assert.is(run([...measuredBoots(91, noisy), slow, slower]), 'BUDGET_OVER');
 });
 
 test('an over stays an over beside a record that is no evidence', () => {
@@ -431,6 +507,44 @@ test('an evidence file with columns of other lengths is refused', () => {
   assert.match(message, 'columns of different lengths');
   expectCode(() => parseEvidence({ ...evidence, groups: [] }, 'x.json'), 'FORMAT_EVIDENCE');
   expectCode(() => parseEvidence(null, 'x.json'), 'FORMAT_EVIDENCE');
+});
+
+test('what follows from the samples of an evidence file is made again, not believed', () => {
+  const text = evidenceText(
+    judged({
+      candidate: fast,
+      baseline: measuredBoots(12, later(3)),
+      budget: { stretches: [{ name: 'verify', from: 'kernel', to: 'containers', ns: 500 * MS }] },
+    }),
+  );
+  const CHANGES: readonly (readonly [change: string, to: string])[] = [
+    ['"exceedances":0,"boots":59', '"exceedances":0,"boots":5'],
+    ['"exceedances":0,"boots":59', '"exceedances":1,"boots":59'],
+    ['"coverage":0.95', '"coverage":0.5'],
+    ['"p95Ns":', '"p95Ns":1'],
+    ['"budgetNs":30000000', '"budgetNs":90000000'],
+    ['"budgetNs":500000000', '"budgetNs":900000000'],
+  ];
+  for (const [before, after] of CHANGES) {
+    assert.ok(text.includes(before), before);
+    const changed = text.replace(before, after);
+    const again = evidenceText(judge(parseEvidence(JSON.parse(changed), 'x')));
+    assertBytes(Buffer.from(again), Buffer.from(text));
+  }
+});
+
+test('an evidence file whose plan is none, or whose files have other boots, is refused', () => {
+  const text = evidenceText(judged({ candidate: fast }));
+  const refused = (before: string, after: string): string => {
+    assert.ok(text.includes(before), before);
+    const changed = JSON.parse(text.replace(before, after)) as unknown;
+    return expectCode(() => parseEvidence(changed, 'x'), 'FORMAT_EVIDENCE').message;
+  };
+  assert.match(refused('"text":"95/95"', '"text":"sure"'), 'settings.plan.text is "sure"');
+  assert.match(
+    refused('"arm":"candidate","boots":59', '"arm":"candidate","boots":900'),
+    'its sources have 900 boots, and its groups 59',
+  );
 });
 
 test('one more slow boot never turns a no into a yes', () => {

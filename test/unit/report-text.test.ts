@@ -25,8 +25,8 @@ test('a regression of a virtual board', () => {
   const lines = reportText(evidence, PLAIN);
   assert.equal(lines.slice(0, 12), [
     'Failed: Stage verify within 80 ms: 95 of 100 boots took 107.0 ms or less, the slowest 107.0 ms',
-    'board qemu-aarch64 (Demo board (QEMU aarch64)); plan 95/95, 59 boots, 0 exceedances (fixed before',
-    'the run), alpha 0.05, seed 1',
+    'board qemu-aarch64 (Demo board (QEMU aarch64)); plan 95/95 (fixed before the run), alpha 0.05, seed',
+    '1',
     '',
     'virtual, cold',
     'evidence: virtual, an emulator that counts instructions: predicts, proves nothing about boards',

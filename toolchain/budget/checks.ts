@@ -108,14 +108,8 @@ function prediction(group: EvidenceGroup, { totalNs: budgetNs }: EvidenceBudget)
 }
 
 function complianceAnswer({ group, settings }: Frame, isBad: boolean): Answer {
-  const { compliance, start, evidence } = group;
-  if (start === 'warm' || start === 'reboot') {
-    return {
-      state: 'not-evaluated',
-      code: null,
-      sentence: `the budget is for cold boots; these are ${start} ones, shown for comparison`,
-    };
-  }
+  const { compliance, evidence } = group;
+  if (isWarm(group)) return forComparison(group);
   if (compliance === null) return nothing('no boot can be judged');
   const text = complianceText(compliance, settings, group);
   const figures = [
@@ -131,7 +125,12 @@ function complianceAnswer({ group, settings }: Frame, isBad: boolean): Answer {
   };
   // Boots that are over stay over, whatever is wrong with others.
   if (compliance.state === 'over') return answer('fail', 'BUDGET_OVER');
-  if (isBad) return answer('bad-evidence', 'BUDGET_EVIDENCE');
+  if (isBad) {
+    const { n, exceedances } = compliance;
+    const counted = `${countText(n, 'boot')}, ${exceedances} over ${msText(group.limitNs)}`;
+    const sentence = `${counted}, and no verdict: the evidence cannot be used; ${evidence}`;
+    return { ...answer('bad-evidence', 'BUDGET_EVIDENCE'), sentence };
+  }
   return compliance.state === 'within'
     ? answer('pass', null)
     : answer('inconclusive', 'BUDGET_INCONCLUSIVE');
@@ -150,9 +149,12 @@ function complianceText(
     candidate.specimens.length === 0 ? '' : `, ${countText(candidate.specimens.length, 'board')}`;
   const { reliability } = planText(plan);
   if (state === 'within') {
+    // What comes after the boots of the plan changes nothing, and is not kept quiet either.
+    const after = allExceedances - exceedances;
+    const noted = after === 0 ? '' : `; ${after} of ${allBoots - n} after these over, not counted`;
     return (
       `${coverage} of cold boots are within ${limit} with ${confidence} confidence ` +
-      `(${reliability}: ${boots}${boards})`
+      `(${reliability}: ${boots}${boards}${noted})`
     );
   }
   const proven =
@@ -166,6 +168,16 @@ function complianceText(
   return `${boots} ${limit}${boards}; ${reliability} needs ${more}; ${proven}`;
 }
 
+/** Whether power was on before the boot. */
+function isWarm({ start }: EvidenceGroup): boolean {
+  return start === 'warm' || start === 'reboot';
+}
+
+function forComparison({ start }: EvidenceGroup): Answer {
+  const sentence = `the budget is for cold boots; these are ${start} ones, shown for comparison`;
+  return { state: 'not-evaluated', code: null, sentence };
+}
+
 function nothing(sentence: string): Answer {
   return { state: 'bad-evidence', code: 'BUDGET_EVIDENCE', sentence };
 }
@@ -176,6 +188,7 @@ function nothing(sentence: string): Answer {
 function stageCheck(group: EvidenceGroup, { name, summary, budgetNs }: StageColumn): Check {
   const title = `${name} within ${msText(budgetNs!)}`;
   const make = (answer: Answer): Check => check(group, `stage/${name}`, 'stage', title, answer);
+  if (isWarm(group)) return make(forComparison(group));
   if (summary === null) {
     const sentence = 'is in no record, so that its budget cannot be checked';
     return make({ state: 'bad-evidence', code: 'BUDGET_EVIDENCE', sentence });
@@ -274,6 +287,12 @@ function evidenceCheck({ group }: Frame): Check {
     ...(boots === 0
       ? []
       : [`${boots} of ${countText(candidate.boots, 'boot')}: ${unusable[0]!.flag.message}`]),
+    ...(isReal && candidate.releases.length > 1
+      ? [
+          `the boots are of ${candidate.releases.length} releases, and would prove nothing about any one: ` +
+            'give those of each to a report of its own',
+        ]
+      : []),
     ...(isReal && start === null
       ? ['nobody said whether these were cold boots: import them with --start']
       : []),

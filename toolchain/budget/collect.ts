@@ -5,6 +5,7 @@
  * populations describes neither. The two classes of a virtual board are one group, of the weaker class that is in it.
  * Nothing is left out: a boot that never ended has no total and stays in its place, as does one that is no evidence.
  */
+import { identityOf } from '../history/identity.ts';
 import type {
   DeclaredConstant,
   EvidenceBudget,
@@ -12,7 +13,7 @@ import type {
   StageColumn,
   Summary,
 } from './evidence.ts';
-import { stretchOf, totalOf } from './events.ts';
+import { type MeasuredTotal, stretchOf, totalOf } from './events.ts';
 import {
   type BootFlag,
   EVIDENCE_CLASSES,
@@ -73,9 +74,10 @@ export function conditionWords(conditions: Readonly<Record<string, string>>): st
 
 function collectGroup(
   id: string,
-  boots: readonly MeasuredBoot[],
+  given: readonly MeasuredBoot[],
   budget: EvidenceBudget,
 ): CollectedGroup {
+  const boots = inRunOrder(given);
   const [first] = boots;
   const { start, conditions } = first!;
   const totals = boots.map((boot) => totalOf(boot, budget));
@@ -87,11 +89,11 @@ function collectGroup(
       most === null || uncertaintyNs === null ? null : Math.max(most, uncertaintyNs),
     0,
   );
+  const repeats = repeatFlags(boots);
   const flags = boots.flatMap((boot, index) =>
-    [...boot.flags, ...missingFlags(boot, totals[index]!.missing, budget)].map((flag) => ({
-      boot: index,
-      flag,
-    })),
+    [...boot.flags, ...missingFlags(boot, totals[index]!.missing, budget), ...repeats[index]!].map(
+      (flag) => ({ boot: index, flag }),
+    ),
   );
   const unusable = new Set(flags.flatMap(({ boot, flag }) => (flag.isUnusable ? [boot] : [])));
   const totalsNs = totals.map(({ totalNs }, index) => (unusable.has(index) ? null : totalNs));
@@ -122,6 +124,31 @@ function collectGroup(
   };
 }
 
+/** A plan counts boots in the order they were run: by their times, or as they come where one does not say its own. */
+function inRunOrder(boots: readonly MeasuredBoot[]): readonly MeasuredBoot[] {
+  if (boots.some(({ measuredAt }) => measuredAt === null)) return boots;
+  return [...boots].sort((a, b) => Date.parse(a.measuredAt!) - Date.parse(b.measuredAt!));
+}
+
+/**
+ * A boot that is given twice proves nothing more, and thirty would pass for sixty. Only boots of an emulator may be
+ * equal in everything: those of a board differ in the log they are from, if not in their nanoseconds.
+ */
+function repeatFlags(boots: readonly MeasuredBoot[]): BootFlag[][] {
+  const seen = new Map<string, number>();
+  return boots.map((boot, index) => {
+    if (!isRealBoard(boot.evidence)) return [];
+    const identity = identityOf(boot);
+    const first = seen.get(identity);
+    if (first === undefined) {
+      seen.set(identity, index);
+      return [];
+    }
+    const message = `its record equals that of boot ${first}, so one boot is there twice`;
+    return [{ code: 'BUDGET_FLAG_REPEATED', message, isUnusable: true }];
+  });
+}
+
 function weakest(boots: readonly MeasuredBoot[]): EvidenceClass {
   return EVIDENCE_CLASSES.find((name) => boots.some(({ evidence }) => evidence === name))!;
 }
@@ -129,7 +156,7 @@ function weakest(boots: readonly MeasuredBoot[]): EvidenceClass {
 /** A boot that says it got up, in a record without the budget's events, is no evidence about the budget. */
 function missingFlags(
   { outcome, clock }: MeasuredBoot,
-  missing: 'start' | 'stop' | null,
+  missing: MeasuredTotal['missing'],
   { start, stop }: EvidenceBudget,
 ): BootFlag[] {
   // A boot that failed is over whatever the budget is, from wherever its clock counts.
@@ -140,6 +167,9 @@ function missingFlags(
       `the budget begins at ${start}, and the record's clock at ${clock.zero}: ` +
       `declare what lies between as a constant of the board file's budget`;
     return [flag('BUDGET_FLAG_NO_START', message)];
+  }
+  if (missing === 'order') {
+    return [flag('BUDGET_FLAG_STOP_BEFORE_START', `${stop} came before ${start}`)];
   }
   return [
     flag('BUDGET_FLAG_NO_STOP', `the budget ends at ${stop}, which the record does not have`),

@@ -22,11 +22,11 @@ export function eventAt(boot: TimedEvents, name: string): number | null {
 }
 
 export interface MeasuredTotal {
-  /** From start to stop, constants included; null where one of them is not in the record. */
+  /** From start to stop, constants included; null where one is not in the record, or they are the wrong way round. */
   readonly totalNs: number | null;
   readonly constants: readonly DeclaredConstant[];
-  /** The event that is missing. */
-  readonly missing: 'start' | 'stop' | null;
+  /** The event that is missing, or `order` where the stop event came before the start event. */
+  readonly missing: 'start' | 'stop' | 'order' | null;
 }
 
 /** What the budget's total is in a boot. */
@@ -38,6 +38,8 @@ export function totalOf(
   const to = reach(boot, stop, constants, 'to');
   if (from === null) return { totalNs: null, constants: [], missing: 'start' };
   if (to === null) return { totalNs: null, constants: [], missing: 'stop' };
+  // A stop before its start is a mistake in the record, and no very fast boot.
+  if (to.atNs < from.atNs) return { totalNs: null, constants: [], missing: 'order' };
   return {
     totalNs: to.atNs - from.atNs,
     constants: [...from.constants, ...to.constants],

@@ -18,6 +18,7 @@ import {
 } from './evidence.ts';
 import type { JudgeInput } from './judge.ts';
 import { EVIDENCE_CLASSES, MEASURED_BOOT, START_KINDS } from './measured-boot.ts';
+import { parsePlan } from './statistics/plan.ts';
 
 /** The text of an evidence file. The same evidence has the same bytes. */
 export function evidenceText(evidence: Evidence): string {
@@ -176,8 +177,10 @@ export function parseEvidence(value: unknown, path: string): JudgeInput {
     );
   }
   const { kind: _, schema: __, drift, ...input } = parsed.data;
+  requireCounted(input, path);
   return {
     ...input,
+    settings: { ...input.settings, plan: againPlan(input.settings.plan, path) },
     groups: input.groups.map((each) => ({
       ...each,
       candidate: withFigures(each.candidate, input.budget, path),
@@ -216,4 +219,36 @@ function withFigures(
     })),
     total: summaryOf(set.totalsNs),
   };
+}
+
+type Input = z.output<typeof evidenceInput>;
+type PlanInput = Input['settings']['plan'];
+
+function refusal(path: string, problem: string, cause?: unknown): ColdsealError {
+  return new ColdsealError('FORMAT_EVIDENCE', `Cannot read the evidence ${path}: ${problem}`, {
+    hint: 'the file was changed after report --json wrote it',
+    cause,
+  });
+}
+
+/** Every boot of the files is in a group. A baseline may have boots of a kind that the candidate lacks. */
+function requireCounted(
+  { sources, groups }: Pick<Input, 'sources' | 'groups'>,
+  path: string,
+): void {
+  const listed = sources
+    .filter(({ arm }) => arm === 'candidate')
+    .reduce((sum, { boots }) => sum + boots, 0);
+  const grouped = groups.reduce((sum, { candidate }) => sum + candidate.boots, 0);
+  if (listed === grouped) return;
+  throw refusal(path, `its sources have ${listed} boots, and its groups ${grouped}`);
+}
+
+/** How many boots a plan takes follows from its text. */
+function againPlan({ text: planned, origin }: PlanInput, path: string): PlanInput {
+  try {
+    return { text: planned, ...parsePlan(planned), origin };
+  } catch (error) {
+    throw refusal(path, `settings.plan.text is ${JSON.stringify(planned)}, expected a plan`, error);
+  }
 }

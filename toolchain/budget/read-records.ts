@@ -208,7 +208,9 @@ function refusal(path: string, line: number, problem: string, cause?: unknown): 
     'FORMAT_BOOT_RECORDS',
     `Cannot read the boot records of ${shown}: line ${line} ${problem}`,
     {
-      hint: 'expected JSON lines as boot --out, records import or a device write them; logs are imported first',
+      hint: path.endsWith('.cose')
+        ? `signed evidence is verified first: coldseal verify ${path} --trust ROOT -o report.json`
+        : 'expected JSON lines as boot --out, records import or a device write them; logs are imported first',
       cause,
     },
   );

@@ -36,7 +36,8 @@ for every database, so the exports of two histories with the same boots are equa
   ],
   exitCodes: { 4: 'a record is not what was added' },
   async run({ options, output }) {
-    if (output.json && options.output === undefined) {
+    const target = options.output === '-' ? undefined : options.output;
+    if (output.json && target === undefined) {
       throw new ColdsealError(
         'USAGE_OPTION_CONFLICT',
         'Cannot export to stdout with --json: expected --output',
@@ -50,9 +51,7 @@ for every database, so the exports of two histories with the same boots are equa
     const place = historyPlace(options.db, process.env);
     const filter = filterOf(options);
     using file =
-      options.output === undefined
-        ? undefined
-        : new AtomicFile(options.output, { force: options.force });
+      target === undefined ? undefined : new AtomicFile(target, { force: options.force });
     const write = (text: string): void =>
       file === undefined ? output.text(text) : file.write(Buffer.from(text));
     const counts = await withHistory(place, 'read', async (history) => {
@@ -66,6 +65,6 @@ for every database, so the exports of two histories with the same boots are equa
     if ('leftOut' in counts && counts.leftOut > 0) {
       output.warn(`${counts.leftOut} builds are left out: without a release, a time or a total`);
     }
-    output.result({ history: place.shown, path: options.output, ...counts });
+    output.result({ history: place.shown, path: target, ...counts });
   },
 });

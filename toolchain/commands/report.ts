@@ -53,7 +53,7 @@ is judged again, and refused when its answers do not follow from its samples.`,
   async run({ args: records, options, output }) {
     const { makeReport } = await import('../budget/make-report.ts');
     const { prepareOutputs, writeOutputs } = await import('../budget/write-outputs.ts');
-    if (records.filter((path) => path === '-').length > 1) {
+    if ([...records, ...options.baseline].filter((path) => path === '-').length > 1) {
       throw new ColdsealError('USAGE_OPTION_CONFLICT', 'Cannot read stdin twice: expected one -');
     }
     const outputs = prepareOutputs(options, (text) => output.warn(text));

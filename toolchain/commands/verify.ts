@@ -168,6 +168,9 @@ function isOtherThanDirectory(path: string): boolean {
   }
 }
 
+/** What the JSON begins with that is signed. */
+const LEFT_BRACE = 0x7b;
+
 /** Verifies evidence, and writes its JSON only when that has said yes. */
 async function runEvidence(
   path: string,
@@ -186,12 +189,16 @@ async function runEvidence(
     );
   }
   if (target !== undefined && target !== '-' && !force) refuseExisting(target);
-  const report = checkEvidence(readEvidenceFile(path), policy);
+  const bytes = readEvidenceFile(path);
+  const report = checkEvidence(bytes, policy);
   const { evidence } = report;
   const isToStdout = target === '-' && evidence !== undefined;
   for (const line of textEvidence(report)) {
     if (isToStdout) output.note(line);
     else output.line(line);
+  }
+  if (evidence === undefined && bytes[0] === LEFT_BRACE) {
+    output.warn(`${path} is JSON without a signature: report --sign writes FILE.cose beside it`);
   }
   if (evidence !== undefined && target !== undefined) {
     if (isToStdout) await output.raw(evidence.payload);

@@ -43,6 +43,11 @@ export function identifyBoots(records: Iterable<MeasuredBoot>): IdentifiedBoot[]
   });
 }
 
+/** What is equal in two records of one boot; where they say no time, also in those of boots that took equally long. */
+export function identityOf(record: MeasuredBoot): string {
+  return JSON.stringify(identifyingPart(inOrder(record)));
+}
+
 /** Of two texts of one boot, which differ in their source only, one is kept, whichever came first. */
 export function isPreferred(text: string, other: string): boolean {
   return text < other;

@@ -6,7 +6,7 @@ import { totalOf } from '../budget/events.ts';
 import type { EvidenceBudget } from '../budget/evidence.ts';
 import type { TimedBoot } from './query.ts';
 
-/** Null: the boot has no total, because it failed, is no evidence, or an event is missing. */
+/** Null: the boot has no total, because it failed, is no evidence, or its events are missing or the wrong way round. */
 export type TotalOf = (boot: TimedBoot) => number | null;
 
 /** Whether a boot is evidence: one with a flag that says otherwise counts in no figure. */
@@ -20,8 +20,6 @@ export function totalInBudget(
 ): TotalOf {
   return (boot) => {
     if (boot.outcome !== 'booted' || !isUsable(boot)) return null;
-    const { totalNs } = totalOf(boot, budget);
-    // A stop before its start is a mistake in the record, and no very fast boot.
-    return totalNs === null || totalNs < 0 ? null : totalNs;
+    return totalOf(boot, budget).totalNs;
   };
 }

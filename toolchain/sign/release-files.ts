@@ -76,7 +76,7 @@ function openRegular(path: string, missing: ErrorCode): number {
     if (errno === 'ENOENT' || errno === 'ENOTDIR') {
       const hint =
         missing === 'VERIFY_MANIFEST_MISSING'
-          ? 'give the directory that coldseal release wrote; it has manifest.cose in it'
+          ? 'give the directory that coldseal release wrote, with manifest.cose in it, or a file of evidence'
           : undefined;
       throw new ColdsealError(missing, `Cannot read ${path}: it does not exist`, {
         hint,

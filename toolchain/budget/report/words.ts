@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { evidenceText } from '../evidence-file.ts';
+import { judgedTotals } from '../judge-compliance.ts';
 import type { EvidenceClass } from '../measured-boot.ts';
 import { countText, msText, percentOf, shiftText } from '../units.ts';
 import type {
@@ -107,11 +108,15 @@ const ORIGINS: Readonly<Record<EvidenceSettings['plan']['origin'], string>> = {
   board: "the board's",
 };
 
-function armText({ boots, releases, specimens, totalsNs }: SampleSet): string {
+function armText(set: SampleSet): string {
+  const { boots, releases, specimens } = set;
   const what = releases.map(({ version }) => version).join(', ');
   const boards = specimens.length > 1 ? `, ${specimens.length} boards` : '';
-  const unended = totalsNs.filter((ns) => ns === null).length;
+  const judged = judgedTotals(set);
+  const unended = judged.filter((ns) => ns === Infinity).length;
   const never = unended === 0 ? '' : `, ${unended} never ended`;
+  const unusable = boots - judged.length;
+  const none = unusable === 0 ? '' : `, ${unusable} no evidence`;
   const of = what === '' ? '' : ` of ${what}`;
-  return `${countText(boots, 'boot')}${of}${boards}${never}`;
+  return `${countText(boots, 'boot')}${of}${boards}${never}${none}`;
 }
