@@ -33,8 +33,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
     "a boot record's clock begins after the budget does, and no constant says by how much",
   BUDGET_FLAG_NO_STOP: 'a boot record lacks the event that the budget ends with',
   BUDGET_FLAG_RECEIVED_TIMES: 'a kernel log has the times at which the journal received its lines',
-  BUDGET_FLAG_RESTARTED: 'a board started again during a boot; the time counts from power-on',
   BUDGET_FLAG_REPEATED: 'two records of a report are of the same boot of a real board',
+  BUDGET_FLAG_RESTARTED: 'a board started again during a boot; the time counts from power-on',
   BUDGET_FLAG_ROWS_LEFT_OUT: 'a boot has more rows than a record holds',
   BUDGET_FLAG_SLOT_REFUSED: 'a measured boot refused a slot before it booted another',
   BUDGET_FLAG_SOFT_REBOOT:

@@ -94,6 +94,26 @@ test('the choices of --format are the importers', () => {
   assert.equal([...FORMAT_CHOICES], ['auto', ...FORMATS]);
 });
 
+test('a log with control characters in its name is imported, and they are in no record', async () => {
+  using dir = tempDir();
+  const log = join(dir.path, 'e\u001b[31mx\n.txt');
+  const out = join(dir.path, 'records.jsonl');
+  copyFileSync(KERNEL, log);
+  const { code, stderr } = await run(log, '-o', out, '--board', 'demo');
+  assert.is(code, 0, stderr);
+  assert.is(recordsIn(out)[0]!.source.file, 'e?[31mx?.txt');
+});
+
+test('records are no log, and the refusal says what reads them', async () => {
+  using dir = tempDir();
+  const out = join(dir.path, 'records.jsonl');
+  await run(KERNEL, '-o', out, '--board', 'demo');
+  const { code, stderr } = await run(out, '-o', join(dir.path, 'b'), '--board', 'demo');
+  assert.is(code, 4);
+  assert.match(stderr, 'it has boot records already, expected a log');
+  assert.match(stderr, 'FORMAT_BOOT_LOG_TYPE');
+});
+
 test('a record a line, a summary and the flags for people', async () => {
   using dir = tempDir();
   const out = join(dir.path, 'records.jsonl');

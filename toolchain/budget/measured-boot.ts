@@ -73,7 +73,7 @@ const measuredBoot = z.strictObject({
     })
     .nullable(),
   /** UTC, as `2026-11-25T12:00:00Z`; order in a file counts where it is unknown. */
-  measuredAt: z.iso.datetime().nullable(),
+  measuredAt: z.iso.datetime('expected a time as 2026-11-25T12:00:00Z').nullable(),
   clock: z.strictObject({
     name: text,
     /** The event that time counts from; `power-on` and `kernel` are the usual ones. */

@@ -138,10 +138,16 @@ function lineAndColumn(text: string): number {
   return line * FILE_BYTES_MAX + column;
 }
 
+/** A log that was given as a configuration has a problem in each of its lines. */
+const PROBLEMS_SHOWN = 50;
+
 function describe(path: string, problems: readonly string[], what: string): string {
   const unique = [...new Set(problems)];
   const count = unique.length === 1 ? '1 problem' : `${unique.length} problems`;
-  return `Cannot read ${basename(path)} ${what}: ${count}\n${unique.map((line) => `  ${line}`).join('\n')}`;
+  const lines = unique.slice(0, PROBLEMS_SHOWN).map((line) => `  ${line}`);
+  const left = unique.length - lines.length;
+  if (left > 0) lines.push(`  and ${left} more`);
+  return `Cannot read ${basename(path)} ${what}: ${count}\n${lines.join('\n')}`;
 }
 
 /** `images[1].source`; a key that is not a plain word is quoted. */

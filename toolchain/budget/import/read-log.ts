@@ -17,7 +17,7 @@ const DEPTH_MAX = 20;
 
 /** Reads a log. Throws HOST_NOT_FOUND, HOST_PERMISSION, USAGE_NOT_A_FILE or FORMAT_BOOT_LOG_*. */
 export function readLog(path: string): LogInput {
-  const name = path === '-' ? 'stdin' : basename(path) || path;
+  const name = path === '-' ? 'stdin' : nameOf(path);
   if (path === '-') return logOf(name, readInput('-'));
   const stat = statOf(path);
   if (stat.isDirectory()) return { name, files: directoryFiles(path) };
@@ -29,6 +29,12 @@ export function readLog(path: string): LogInput {
   }
   if (stat.size > LOG_BYTES_MAX) throw sizeError(path, `it has ${stat.size} bytes`);
   return logOf(name, readInput(path));
+}
+
+/** A name may have any bytes, and a record has lines of text. */
+function nameOf(path: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is being replaced
+  return (basename(path) || path).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?').slice(0, 255);
 }
 
 function logOf(name: string, bytes: Buffer): LogInput {

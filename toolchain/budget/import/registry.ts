@@ -53,7 +53,18 @@ export function importerFor(log: LogInput, format: string): Importer {
       { hint: 'say which with --format' },
     );
   }
+  if (hasRecords(log)) {
+    throw new ColdsealError('FORMAT_BOOT_LOG_TYPE', 'it has boot records already, expected a log', {
+      hint: 'coldseal report and coldseal history add read records as they are',
+    });
+  }
   throw new ColdsealError('FORMAT_BOOT_LOG_TYPE', 'it is no kind of log that is known', {
     hint: 'see "coldseal records import --help" for the kinds, and choose one with --format',
   });
+}
+
+/** Whether a file begins as the records of boot --out, qa and of importers do. */
+function hasRecords(log: LogInput): boolean {
+  const start = Buffer.from(soleFile(log)?.subarray(0, 64) ?? []).toString('latin1');
+  return /^\{"kind":"coldseal-(?:virtual-boot|measured-boot)"/.test(start);
 }
