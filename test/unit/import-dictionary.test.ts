@@ -177,9 +177,9 @@ test('a dictionary with mistakes is refused with all of them and their places', 
 });
 
 test('a log that is given as a dictionary has a fault in every line, and some are shown', () => {
-  const log = '[    0.000000] a [b] c\n'.repeat(1000);
+  const log = '- systemd: started: unit\n'.repeat(1000);
   const { message } = expectCode(() => dictionaryOf(log), 'CONFIG_YAML');
-  assert.match(message, /: \d{4} problems\n/);
+  assert.match(message, /: \d{3,} problems\n/, message.slice(0, 100));
   assert.match(message, /\n {2}and \d+ more$/);
   assert.is(message.split('\n').length, 52);
 });
