@@ -40,7 +40,8 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   BUDGET_FLAG_SOFT_REBOOT:
     'time stamps of systemd are those of a restart of userspace, not of a boot',
   BUDGET_FLAG_STAGE_REVERSED: 'a stage of the dictionary would end before it began',
-  BUDGET_FLAG_STOP_BEFORE_START: 'the stop event of a dictionary or a budget came before its start event',
+  BUDGET_FLAG_STOP_BEFORE_START:
+    'the stop event of a dictionary or a budget came before its start event',
   BUDGET_FLAG_TIMES_REPEAT: 'many lines of a log have the same time',
   BUDGET_FLAG_TOTAL_DIFFERS:
     "systemd's total is not the sum of its stages; they are of different boots",
