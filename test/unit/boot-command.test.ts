@@ -280,8 +280,11 @@ test('--io boots once more, for the requests only', async () => {
 
 test('--io that cannot count says so, and shows no half of a result', async () => {
   const { io: _, ...silent } = COUNTED;
+  const notes = [{ code: 'CONFIG_COMMAND_LINE', message: 'Cannot use "coldseal.io=vda"' }];
   for (const [record, trace, reason] of [
     [silent, TRACE, 'HOST_IO_COUNT'],
+    [silent, [], 'HOST_IO_COUNT'],
+    [{ ...silent, outcome: 'halt', notes }, [], 'asked to count: Cannot use "coldseal.io=vda"'],
     [{ ...COUNTED, io: { ...COUNTED.io!, readBytes: 512 } }, TRACE, 'HOST_IO_COUNT'],
     [COUNTED, [], 'HOST_IO_TRACE'],
   ] as [BootRecord, string[], string][]) {
@@ -290,6 +293,14 @@ test('--io that cannot count says so, and shows no half of a result', async () =
     const { code, stdout, stderr } = await run(release(), '--io');
     assert.equal([code, stderr.includes(reason), stdout], [6, true, ''], stderr);
   }
+});
+
+test('--io does not count where the board refuses the release, and that is the answer', async () => {
+  fakeQemu(line(REFUSED));
+  const { code, stdout, stderr } = await run(release(), '--io');
+  assert.is(code, 3, stderr);
+  assert.match(stdout, 'slot a refused: VERIFY_SIGNATURE');
+  assert.not.match(readFileSync(join(dir.path, 'arguments'), 'utf8'), 'coldseal.io');
 });
 
 /** Terms for the board of these tests, as qa calibrate would write them. */

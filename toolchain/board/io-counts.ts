@@ -35,6 +35,15 @@ export interface IoCounts {
 export const BETWEEN = 'between the stages';
 export const AFTER = 'first-output';
 
+/** A board that did not boot when asked to count, or did not count, says nothing about the disk. Throws HOST_IO_COUNT. */
+export function requireCounted({ outcome, io, notes }: BootRecord): void {
+  if (outcome !== 'booted') {
+    const why = notes.map(({ message }) => `: ${message}`)[0] ?? '';
+    throw refusal(`the board did not boot when it was asked to count${why}`, OLD);
+  }
+  if (io === undefined) throw refusal('the board did not count', OLD);
+}
+
 /** Attributes every request. Throws HOST_IO_COUNT where guest and QEMU do not agree, or where nobody counted. */
 export function countIo(record: BootRecord, trace: DiskTrace): IoCounts {
   const counted = attributeIo(record, createJudge(trace.kernel));

@@ -26,7 +26,7 @@ import {
 } from './boot-machine.ts';
 import { parseBootReport } from './boot-report.ts';
 import { type Agreement, agreementOf, bootTimes, type BootTimes } from './boot-times.ts';
-import { countIo, type IoCounts, type StageIo } from './io-counts.ts';
+import { countIo, type IoCounts, requireCounted, type StageIo } from './io-counts.ts';
 import { parseDiskTrace } from './io-trace.ts';
 import { type ModelledStorage, modelStorage } from './storage-model.ts';
 import { unpackKernel } from '../disk/unpack-kernel.ts';
@@ -125,7 +125,10 @@ export async function bootRelease(
     options.onRun?.(run);
     timed.push(await bootOnce(inputs, run, options));
   }
-  const counted = options.countIo === true ? await countRequests(inputs, options) : {};
+  // A board that refuses the release says why in the timed boots; there is nothing to count.
+  const isBooted = timed.every(({ record }) => record.outcome === 'booted');
+  const isCounted = options.countIo === true && isBooted;
+  const counted = isCounted ? await countRequests(inputs, options) : {};
   const storage = storageOf(inputs, counted);
   const boots = timed.map((boot) => ({ ...boot, storage }));
   const agreement = agreementOf(boots.map(({ times }) => times));
@@ -203,6 +206,7 @@ async function countRequests(
     word: 'coldseal.io=vda',
     diskTrace,
   });
+  requireCounted(record);
   const { stages, outside } = countIo(record, parseDiskTrace(readTrace(diskTrace)));
   return { io: record.io!, stages, outside };
 }
