@@ -323,6 +323,10 @@ test('merge refuses sources of different boots, or without anything in common', 
   const far = filesLog({ [EFI]: variable('300000\0'), [EXEC]: variable('500000\0') });
   // The kernel ties them, and then the loader began 291 ms apart.
   assert.is(refused([fpdt, far]), 'FORMAT_BOOT_LOG_MERGE');
+  // Systemd takes a while to stamp its start, and no three seconds after the kernel started init.
+  const show = fileLog(MANAGER, 'show.txt');
+  assert.is(refused([vectorLog('kernel/dmesg.txt'), show]), 'nothing was thrown');
+  assert.is(refused([fileLog(KERNEL), show]), 'FORMAT_BOOT_LOG_MERGE');
   // Two of a kind are one log in two files, and two kernel logs are not.
   assert.is(refused([fileLog(KERNEL, 'a'), fileLog(KERNEL, 'b')]), 'FORMAT_BOOT_LOG_TYPE');
 });

@@ -144,7 +144,7 @@ function repeatFlags(boots: readonly MeasuredBoot[]): BootFlag[][] {
       seen.set(identity, index);
       return [];
     }
-    const message = `its record equals that of boot ${first}, so one boot is there twice`;
+    const message = `the record of boot ${first} again: one boot is there twice`;
     return [{ code: 'BUDGET_FLAG_REPEATED', message, isUnusable: true }];
   });
 }
