@@ -35,7 +35,7 @@ export interface IoCounts {
 export const BETWEEN = 'between the stages';
 export const AFTER = 'first-output';
 
-/** A board that did not boot when asked to count, or did not count, says nothing about the disk. Throws HOST_IO_COUNT. */
+/** A board that did not boot when asked to count, or did not count, tells nothing of its disk. Throws HOST_IO_COUNT. */
 export function requireCounted({ outcome, io, notes }: BootRecord): void {
   if (outcome !== 'booted') {
     const why = notes.map(({ message }) => `: ${message}`)[0] ?? '';
