@@ -7,7 +7,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { otavaCsv, samplesCsv } from '../../toolchain/budget/report/csv.ts';
+import { samplesCsv } from '../../toolchain/budget/report/csv.ts';
 import { junitXml } from '../../toolchain/budget/report/junit.ts';
 import { openMetrics } from '../../toolchain/budget/report/openmetrics.ts';
 import { perfettoTrace } from '../../toolchain/budget/report/perfetto.ts';
@@ -225,24 +225,6 @@ test("Python's csv: rows of one length, figures that are numbers, sums as in the
       name,
     );
   }
-});
-
-test("Python's csv and times: a row for each build as Otava reads it", () => {
-  const python = requirePython();
-  // Otava's importer takes every figure with float() and the time column with a parser of dates.
-  const script = `${READ_CSV}
-from datetime import datetime
-for rows in tables:
-    for row in rows[1:]:
-        datetime.fromisoformat(row[0].replace('Z', '+00:00'))
-        [float(cell) for cell in row[3:]]
-`;
-  const texts = EVIDENCE.map(([, { builds }]) => otavaCsv(builds));
-  const tables = readWith<string[][]>(python, script, texts);
-  assert.equal(
-    tables.map((rows) => rows.length),
-    EVIDENCE.map(([, { builds }]) => builds.length + 1),
-  );
 });
 
 /** Text of HTML, as a browser would show it; word joiners are not seen. */

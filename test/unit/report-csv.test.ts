@@ -2,14 +2,8 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  csvText,
-  otavaCsv,
-  SAMPLE_COLUMNS,
-  samplesCsv,
-} from '../../toolchain/budget/report/csv.ts';
+import { csvText, SAMPLE_COLUMNS, samplesCsv } from '../../toolchain/budget/report/csv.ts';
 import { exactText } from '../../toolchain/budget/report/words.ts';
-import type { EvidenceBuild } from '../../toolchain/budget/evidence.ts';
 import { arbitraryEvidence, arbitraryName } from '../support/arbitrary-evidence.ts';
 import { sampleEvidence } from '../support/sample-evidence.ts';
 
@@ -133,70 +127,6 @@ test('every row of any evidence has all columns', () => {
     }),
     { numRuns: 20 },
   );
-});
-
-const BUILD: EvidenceBuild = {
-  id: null,
-  version: '1.0',
-  builtAt: 1_790_000_000,
-  boots: 12,
-  medianNs: 1_400_000_001,
-  p95Ns: 1_450_000_000,
-  maxNs: 1_460_500_000,
-  stages: [
-    { name: 'verify a/b', medianNs: 5 },
-    { name: 'verify a b', medianNs: 1_000_000 },
-    { name: '日本', medianNs: 7_000_000 },
-    { name: 'gone later', medianNs: 7 },
-  ],
-};
-
-test('a build is a row for Otava: a time, words as columns, no empty figure', () => {
-  const later = { ...BUILD, id: 'ab', version: '-1', stages: BUILD.stages.slice(0, 3) };
-  assert.equal(readCsv(otavaCsv([BUILD, { ...BUILD, builtAt: null }, later])), [
-    [
-      'time',
-      'version',
-      'release_id',
-      'boots',
-      'total_median_ms',
-      'total_p95_ms',
-      'total_max_ms',
-      'stage_verify_a_b_median_ms',
-      'stage_verify_a_b_2_median_ms',
-      'stage_stage_median_ms',
-    ],
-    [
-      '2026-09-21T14:13:20Z',
-      '1.0',
-      '',
-      '12',
-      '1400.000001',
-      '1450.000000',
-      '1460.500000',
-      '0.000005',
-      '1.000000',
-      '7.000000',
-    ],
-    [
-      '2026-09-21T14:13:20Z',
-      "'-1",
-      'ab',
-      '12',
-      '1400.000001',
-      '1450.000000',
-      '1460.500000',
-      '0.000005',
-      '1.000000',
-      '7.000000',
-    ],
-  ]);
-});
-
-test('no builds are a header, a time beyond the calendar is none', () => {
-  assert.is(readCsv(otavaCsv([])).length, 1);
-  assert.is(readCsv(otavaCsv([{ ...BUILD, builtAt: Number.MAX_SAFE_INTEGER }])).length, 1);
-  assert.is(readCsv(otavaCsv(sampleEvidence({ sample: 'history' }).builds)).length, 41);
 });
 
 test('figures keep every digit', () => {

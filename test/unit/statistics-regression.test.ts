@@ -157,6 +157,9 @@ test('p95 is compared from 59 boots on, and shapes from 5 on', () => {
   assert.is(judge({}).shape!.isChanged, false);
   const wide = judge({ candidate: boots(20, 'b').map((ns, i) => ns + (i % 2 ? 30 : -30) * MS) });
   assert.is(wide.shape!.isChanged, true);
+  // A shift has a verdict of its own, and is no second mode.
+  const shifted = judge({ candidate: boots(20, 'b', 100) });
+  assert.equal([shifted.outcome, shifted.shape!.isChanged], ['regression', false]);
 });
 
 test('the computed bootstrap is where a drawn one goes', () => {

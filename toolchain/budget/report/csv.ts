@@ -2,9 +2,9 @@
  * Tables for spreadsheets and for programs that find changes over builds. RFC 4180: commas, quotes doubled, lines end
  * in CR and LF. A decimal point whatever the locale is; every digit that was measured; an empty cell is unknown.
  *
- * `samplesCsv` is long: a row for each boot and stage. `otavaCsv` has a row for each build, for Apache Otava.
+ * It is long: a row for each boot and stage. A row for each build, for Apache Otava, is an export of the history.
  */
-import type { Evidence, EvidenceBuild, EvidenceGroup, SampleSet } from '../evidence.ts';
+import type { Evidence, EvidenceGroup, SampleSet } from '../evidence.ts';
 import type { MeasuredBoot } from '../measured-boot.ts';
 import { isStretch } from './ledger.ts';
 import { plainText } from './plain-text.ts';
@@ -59,39 +59,6 @@ function* sampleRows(evidence: Evidence): Generator<readonly Cell[]> {
       yield* typicalRows(set, boots, common);
     }
   }
-}
-
-/**
- * One row for each build with a time, oldest first. A stage has a column if every one of these builds has it, because
- * Otava refuses an empty figure. Names of columns are words, so that they need no quotes in its configuration.
- */
-export function otavaCsv(builds: readonly EvidenceBuild[]): string {
-  const timed = builds.flatMap((build) => {
-    const time = isoTime(build.builtAt);
-    return time === null ? [] : [{ ...build, time }];
-  });
-  const names = (timed[0]?.stages ?? [])
-    .map(({ name }) => name)
-    .filter((name) => timed.every(({ stages }) => stages.some((stage) => stage.name === name)));
-  const columns = [
-    'time',
-    'version',
-    'release_id',
-    'boots',
-    'total_median_ms',
-    'total_p95_ms',
-    'total_max_ms',
-    ...uniqueWords(names).map((word) => `stage_${word}_median_ms`),
-  ];
-  const rows = timed.map(({ time, version, id, boots, medianNs, p95Ns, maxNs, stages }) => [
-    time,
-    version,
-    id ?? '',
-    count(boots),
-    ...[medianNs, p95Ns, maxNs].map(ms),
-    ...names.map((name) => ms(stages.find((stage) => stage.name === name)!.medianNs)),
-  ]);
-  return csvText(columns, rows);
 }
 
 /** Rows of cells as CSV. */
@@ -188,24 +155,4 @@ function ms(ns: number | null | undefined): Cell {
 
 function count(value: number): Cell {
   return { figure: String(value) };
-}
-
-/** The last second that has four digits for its year. */
-const SECONDS_MAX = 253_402_300_799;
-
-function isoTime(seconds: number | null): string | null {
-  if (seconds === null || seconds > SECONDS_MAX) return null;
-  return new Date(seconds * 1000).toISOString().replace('.000', '');
-}
-
-/** Letters, digits and underscores; the same word twice gets a number. */
-function uniqueWords(names: readonly string[]): string[] {
-  const used = new Set<string>();
-  return names.map((name) => {
-    const word = name.replace(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, '') || 'stage';
-    let unique = word;
-    for (let n = 2; used.has(unique); n++) unique = `${word}_${n}`;
-    used.add(unique);
-    return unique;
-  });
 }
