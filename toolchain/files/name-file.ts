@@ -8,8 +8,21 @@ export function namingFile<T>(doing: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof ColdsealError)) throw error;
-    const { code, hint, message } = error;
-    throw new ColdsealError(code, `${doing}: ${message}`, { hint, cause: error });
+    throw withName(doing, error);
   }
+}
+
+/** The same for what takes time. */
+export async function namingFileAsync<T>(doing: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw withName(doing, error);
+  }
+}
+
+function withName(doing: string, error: unknown): unknown {
+  if (!(error instanceof ColdsealError)) return error;
+  const { code, hint, message } = error;
+  return new ColdsealError(code, `${doing}: ${message}`, { hint, cause: error });
 }

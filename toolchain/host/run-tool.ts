@@ -51,10 +51,10 @@ export async function runTool(
   settings: ToolSettings,
 ): Promise<ToolResult> {
   settings.signal?.throwIfAborted();
-  const argv = [...deathWatch(), locateTool(name, settings.debian), ...args];
+  const argv = toolCommand(name, args, settings.debian);
   const child = spawn(argv[0]!, argv.slice(1), {
     ...(settings.cwd === undefined ? {} : { cwd: settings.cwd }),
-    env: { ...process.env, PATH: toolPath().join(':'), LC_ALL: 'C.UTF-8', ...settings.env },
+    env: { ...toolEnvironment(), ...settings.env },
     stdio: settings.isOnTerminal === true ? 'inherit' : ['ignore', 'pipe', 'pipe'],
   });
   const kill = (): void => void child.kill('SIGKILL');
@@ -110,6 +110,16 @@ export async function runToolToSuccess(
 export function lastLines(text: string, count = 3): string | undefined {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   return lines.length === 0 ? undefined : lines.slice(-count).join('; ');
+}
+
+/** The command line of a program that ends with this process. Throws HOST_TOOL_MISSING. */
+export function toolCommand(name: string, args: readonly string[], debian: string): string[] {
+  return [...deathWatch(), locateTool(name, debian), ...args];
+}
+
+/** The environment of every program: it is found where administrators have it, and speaks English. */
+export function toolEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: toolPath().join(':'), LC_ALL: 'C.UTF-8' };
 }
 
 function deathWatch(): string[] {

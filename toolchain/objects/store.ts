@@ -22,6 +22,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  writeSync,
 } from 'node:fs';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
@@ -60,6 +61,12 @@ export interface StoreOptions {
   readonly stagingTag?: string | undefined;
   /** The kernel's fs-verity; tests hand in their own. */
   readonly verity?: SysVerity;
+}
+
+/** An open file in the staging directory of a writer. */
+export interface StagedFile {
+  readonly path: string;
+  readonly fd: number;
 }
 
 export type PutResult = 'copied' | 'present' | 'replaced';
@@ -126,6 +133,43 @@ export class ObjectStore implements Disposable {
 
   /** Stores a file of `size` bytes under its digest, unless it is there already. Visible after `finish`. */
   put(source: ObjectSource, digest: string, size: number): PutResult {
+    return this.#putUnlessThere(digest, size, () => this.#stage(source, digest, size));
+  }
+
+  /** The same for content in memory. */
+  putBytes(content: Uint8Array, digest: string): PutResult {
+    return this.#putUnlessThere(digest, content.length, () => {
+      const { path, fd } = this.stageFile();
+      try {
+        writeWhole(fd, content);
+      } catch (error) {
+        throw explainSysError(error, `Cannot write the object store ${this.dir}`);
+      } finally {
+        closeSync(fd);
+      }
+      this.#keep(path, digest, content.length);
+    });
+  }
+
+  /** A new file for content whose digest is known only at its end. The caller closes it, and hands it to `adopt`. */
+  stageFile(): StagedFile {
+    this.#staging ??= mkdtempSync(`${this.dir}/${STAGING_PREFIX}${this.#stagingTag}`);
+    const path = `${this.#staging}/${this.#nextName++}`;
+    try {
+      return { path, fd: this.#create(path) };
+    } catch (error) {
+      throw explainSysError(error, `Cannot write the object store ${this.dir}`);
+    }
+  }
+
+  /** Takes a staged file, whose content has this digest, as an object; removes it when the object is there already. */
+  adopt(path: string, digest: string, size: number): PutResult {
+    const result = this.#putUnlessThere(digest, size, () => this.#keep(path, digest, size));
+    if (result === 'present') rmSync(path);
+    return result;
+  }
+
+  #putUnlessThere(digest: string, size: number, stage: () => void): PutResult {
     if (digestOfPath(digest.slice(0, 2), digest.slice(2)) === undefined) {
       throw new Error(`not a digest: ${digest}`);
     }
@@ -136,12 +180,21 @@ export class ObjectStore implements Disposable {
       this.summary.present++;
       return 'present';
     }
-    this.#stage(source, digest, size);
+    stage();
     this.#settled.add(digest);
     if (this.#batch.size >= BATCH_OBJECTS || this.#batchBytes >= BATCH_BYTES) this.flush();
     if (existing === 'absent') return 'copied';
     this.summary.replaced++;
     return 'replaced';
+  }
+
+  /** Lets a staged file become an object at the next flush. */
+  #keep(path: string, digest: string, size: number): void {
+    if (!this.#enableStaged(path, digest)) throw changed(path);
+    this.#batch.set(digest, path);
+    this.#batchBytes += size;
+    this.summary.copied++;
+    this.summary.copiedBytes += size;
   }
 
   /** Brings what was put so far to the disk and gives it its names. */
@@ -270,18 +323,25 @@ export class ObjectStore implements Disposable {
     staged: string,
     source: { fd: number; size: number; dev: number; blocks: number },
   ): { method: CopyMethod; copied: number } {
-    const to = openSync(
-      staged,
-      constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
-      OBJECT_MODE,
-    );
+    const to = this.#create(staged);
     try {
-      // The umask is the same for the whole run, so the first file tells whether the mode needs a call.
-      this.#needsChmod ??= (fstatFast(to).mode & 0o7777) !== OBJECT_MODE;
-      if (this.#needsChmod) fchmodSync(to, OBJECT_MODE);
       return this.#copier.copy(source, to);
     } finally {
       closeSync(to);
+    }
+  }
+
+  #create(staged: string): number {
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    const fd = openSync(staged, flags, OBJECT_MODE);
+    try {
+      // The umask is the same for the whole run, so the first file tells whether the mode needs a call.
+      this.#needsChmod ??= (fstatFast(fd).mode & 0o7777) !== OBJECT_MODE;
+      if (this.#needsChmod) fchmodSync(fd, OBJECT_MODE);
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
     }
   }
 
@@ -340,6 +400,12 @@ export class ObjectStore implements Disposable {
     const errno = libc().errnoName();
     if (errno !== 'ENOSYS') throw new SysError('syncfs', errno);
     return false;
+  }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(fd, bytes, done, bytes.length - done, done);
   }
 }
 
