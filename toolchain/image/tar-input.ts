@@ -1,0 +1,244 @@
+/**
+ * An archive file as it lies on the disk or comes from stdin, to the bytes of the uncompressed archive.
+ *
+ * What it is compressed with is seen by its first bytes. gzip is Node's own; zstd and xz are the programs of those
+ * names, with a bound on their memory. On the way the file and what is inside are hashed: the first names the input of
+ * a build, the second is what OCI calls the diffID.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, fstatSync, openSync, read } from 'node:fs';
+import { promisify } from 'node:util';
+import { createGunzip, type Gunzip } from 'node:zlib';
+import { ColdsealError } from '../../runtime/format/errors.ts';
+import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
+import { streamTool } from '../host/stream-tool.ts';
+import { hasTarChecksum, TAR_BLOCK_SIZE } from './tar-header.ts';
+
+export type TarCompression = 'none' | 'gzip' | 'zstd' | 'xz';
+
+/** What was read, once all of it was. */
+export interface TarDigests {
+  readonly compression: TarCompression;
+  /** Bytes and SHA-256 of the file. */
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Bytes and SHA-256 of the uncompressed archive. */
+  readonly tarBytes: number;
+  readonly tarSha256: string;
+}
+
+const PIECE_SIZE = 1 << 20;
+const RETRY_MS = 5;
+
+/** First bytes of compressed files; those without a reader are named to be refused. */
+const MAGICS: readonly (readonly [name: string, hex: string])[] = [
+  ['gzip', '1f8b'],
+  ['zstd', '28b52ffd'],
+  ['xz', 'fd377a585a00'],
+  ['bzip2', '425a68'],
+  ['lzip', '4c5a4950'],
+  ['lz4', '04224d18'],
+  ['compress', '1f9d'],
+  ['zip', '504b0304'],
+];
+
+const readAsync = promisify(read);
+
+/** An open archive; read `pieces` to their end, then ask for `digests`. */
+export class TarInput implements Disposable {
+  readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #fd: number;
+  readonly #fileHash = createHash('sha256');
+  #tarHash: Hash | undefined;
+  #compression: TarCompression = 'none';
+  #tarBytes = 0;
+  /** Bytes of the file read so far. */
+  bytes = 0;
+  /** Bytes of the file; undefined for a pipe. */
+  readonly size: number | undefined;
+
+  /** Opens a file, or stdin for `-`. Throws HOST_NOT_FOUND, USAGE_NOT_A_FILE and the like. */
+  constructor(path: string, signal?: AbortSignal) {
+    this.#path = path === '-' ? 'stdin' : path;
+    this.#signal = signal;
+    try {
+      this.#fd = path === '-' ? 0 : openSync(path, 'r');
+    } catch (error) {
+      throw explainSysError(error, `Cannot read ${this.#path}`);
+    }
+    const stat = fstatSync(this.#fd);
+    this.size = stat.isFile() ? stat.size : undefined;
+    if (!stat.isDirectory()) return;
+    this[Symbol.dispose]();
+    throw new ColdsealError(
+      'USAGE_NOT_A_FILE',
+      `Cannot read ${this.#path}: it is a directory, expected an archive`,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd > 2) closeSync(this.#fd);
+  }
+
+  /** The uncompressed archive. Throws FORMAT_TAR_COMPRESSION, HOST_TOOL_MISSING. */
+  async *pieces(): AsyncGenerator<Uint8Array> {
+    const file = this.#filePieces();
+    const head = await this.#head(file);
+    this.#compression = compressionOf(head);
+    const whole = chain(head, file);
+    if (this.#compression === 'none') {
+      yield* whole;
+      return;
+    }
+    this.#tarHash = createHash('sha256');
+    for await (const piece of this.#decompressed(whole)) {
+      this.#tarHash.update(piece);
+      this.#tarBytes += piece.length;
+      yield piece;
+    }
+  }
+
+  digests(): TarDigests {
+    const sha256 = this.#fileHash.digest('hex');
+    return {
+      compression: this.#compression,
+      bytes: this.bytes,
+      sha256,
+      tarBytes: this.#tarHash === undefined ? this.bytes : this.#tarBytes,
+      tarSha256: this.#tarHash?.digest('hex') ?? sha256,
+    };
+  }
+
+  /** The first block, or all there is. */
+  async #head(file: AsyncGenerator<Uint8Array>): Promise<Uint8Array> {
+    let head: Uint8Array = new Uint8Array(0);
+    while (head.length < TAR_BLOCK_SIZE) {
+      const { value, done } = await file.next();
+      if (done === true) break;
+      head = head.length === 0 ? value : Buffer.concat([head, value]);
+    }
+    return head;
+  }
+
+  async *#filePieces(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      this.#signal?.throwIfAborted();
+      const buffer = Buffer.allocUnsafeSlow(PIECE_SIZE);
+      const count = await this.#read(buffer);
+      if (count === 0) return;
+      const piece = buffer.subarray(0, count);
+      this.#fileHash.update(piece);
+      this.bytes += count;
+      yield piece;
+    }
+  }
+
+  /** Whoever shares stdin may have made it non-blocking, and then having nothing yet is an error. */
+  async #read(buffer: Buffer): Promise<number> {
+    for (;;) {
+      try {
+        return (await readAsync(this.#fd, buffer, 0, PIECE_SIZE, null)).bytesRead;
+      } catch (error) {
+        if (errnoOf(error) !== 'EAGAIN') throw explainSysError(error, `Cannot read ${this.#path}`);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  #decompressed(file: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    if (this.#compression === 'gzip') return gunzipped(file);
+    const signal = this.#signal;
+    const explain = (_code: number, said: string | undefined): Error =>
+      damaged(this.#compression, said);
+    if (this.#compression === 'zstd') {
+      return streamTool(['zstd', '-dcq', '--memory=128MB'], file, {
+        debian: 'zstd',
+        signal,
+        explain,
+      });
+    }
+    const argv = ['xz', '-dcq', '--memlimit=256MiB'] as const;
+    return streamTool(argv, file, { debian: 'xz-utils', signal, explain });
+  }
+}
+
+/** Bytes that can be the header of a member are one, whatever else they look like: a file may be named `BZh`. */
+function compressionOf(head: Uint8Array): TarCompression {
+  if (head.length >= TAR_BLOCK_SIZE && hasTarChecksum(head.subarray(0, TAR_BLOCK_SIZE)))
+    return 'none';
+  const hex = Buffer.from(head.subarray(0, 6)).toString('hex');
+  const name = MAGICS.find(([, magic]) => hex.startsWith(magic))?.[0] ?? 'none';
+  if (name === 'none' || name === 'gzip' || name === 'zstd' || name === 'xz') return name;
+  throw new ColdsealError(
+    'FORMAT_TAR_COMPRESSION',
+    `Cannot read tar archive at byte 0: it is compressed by ${name}, expected none, gzip, zstd or xz`,
+    { hint: `unpack it first, and pipe the result to -` },
+  );
+}
+
+async function* chain(
+  first: Uint8Array,
+  rest: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (first.length > 0) yield first;
+  yield* rest;
+}
+
+/** gzip, any number of members one after the other, and zeros after the last as on tapes. */
+async function* gunzipped(file: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const gunzip = createGunzip({ chunkSize: PIECE_SIZE });
+  const fed = feedGunzip(gunzip, file);
+  // Who waits for it comes later, or never when the reader stops early.
+  fed.catch((error: Error) => gunzip.destroy(error));
+  try {
+    for await (const piece of gunzip) yield piece as Buffer;
+    // What zlib did not take must be zeros.
+    if ((await fed) > gunzip.bytesWritten) throw damaged('gzip', 'something follows its end');
+  } catch (error) {
+    const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+    if (typeof code === 'string' && code.startsWith('Z_')) {
+      throw damaged('gzip', (error as Error).message);
+    }
+    throw error;
+  } finally {
+    gunzip.destroy();
+  }
+}
+
+/** Feeds all of a file; returns the end of its last byte that is not zero. */
+async function feedGunzip(gunzip: Gunzip, file: AsyncIterable<Uint8Array>): Promise<number> {
+  let total = 0;
+  let lastEnd = 0;
+  let state: 'taking' | 'ended' | 'stopped' = 'taking';
+  const over = new Promise<void>((resolve) => {
+    const end = (next: 'ended' | 'stopped') => (): void => {
+      if (state === 'taking') state = next;
+      resolve();
+    };
+    gunzip.once('end', end('ended')).once('close', end('stopped'));
+  });
+  const mayWrite = (): boolean => state === 'taking';
+  const isStopped = (): boolean => state === 'stopped';
+  for await (const piece of file) {
+    let end = piece.length;
+    while (end > 0 && piece[end - 1] === 0) end--;
+    if (end > 0) lastEnd = total + end;
+    total += piece.length;
+    if (mayWrite() && !gunzip.write(piece)) {
+      // Once zlib has seen the end of its data, it never asks for more.
+      await Promise.race([new Promise((resolve) => gunzip.once('drain', resolve)), over]);
+    }
+    if (isStopped()) break;
+  }
+  gunzip.end();
+  return lastEnd;
+}
+
+function damaged(compression: TarCompression, said: string | undefined): ColdsealError {
+  return new ColdsealError(
+    'FORMAT_TAR_COMPRESSION',
+    `Cannot read tar archive: its ${compression} data are damaged or cut off`,
+    { hint: said },
+  );
+}

@@ -1,0 +1,100 @@
+/**
+ * A tar archive to a tree: one pass over its bytes, nothing is unpacked.
+ *
+ * Content goes into the object store, or into the image when it is small, while the archive flows by; memory holds the
+ * tree and a piece of the archive. The tree is that of a scanned directory with the same entries (scan.ts), so the
+ * image has the same digest. What an archive may not say is in tar-reader.ts and tar-tree.ts, what it may not cost in
+ * tar-limits.ts. docs/decisions/0060-tar-source.md has the reasons.
+ */
+import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
+import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
+import { objectPath } from '../objects/layout.ts';
+import { ObjectStore, type StoreSummary } from '../objects/store.ts';
+import type { ByteString } from './byte-string.ts';
+import type { ScanProgress } from './scan.ts';
+import { TarContent } from './tar-content.ts';
+import { TarInput, type TarDigests } from './tar-input.ts';
+import { TAR_LIMITS, type TarLimits } from './tar-limits.ts';
+import { TarReader, type TarEntry } from './tar-reader.ts';
+import { TarStream } from './tar-stream.ts';
+import { TarTree, type TarTreeOptions } from './tar-tree.ts';
+import type { TreeNode } from './tree.ts';
+
+export interface ReadTarOptions extends TarTreeOptions {
+  /** Algorithm of the objects' digests. */
+  readonly algorithm: VerityAlgorithm;
+  /** Files up to this many bytes are stored in the image. */
+  readonly inlineMax: number;
+  /** Object store to fill on the way. */
+  readonly store?: string | undefined;
+  readonly verifyExisting?: boolean;
+  readonly interrupted?: AbortSignal;
+  readonly limits?: TarLimits;
+  /** Called now and then; bytes are those of the archive file. */
+  readonly onProgress?: (progress: ScanProgress) => void;
+}
+
+export interface TarResult {
+  readonly root: TreeNode;
+  readonly entries: number;
+  readonly store: StoreSummary | undefined;
+  readonly archive: TarDigests;
+}
+
+/** Entries between two reports of progress. */
+const REPORT_ENTRIES = 1024;
+
+/** Reads an archive, or stdin for `-`. Throws FORMAT_TAR_* with place and entry, HOST_*. */
+export async function readTar(path: string, options: ReadTarOptions): Promise<TarResult> {
+  using input = new TarInput(path, options.interrupted);
+  const stream = new TarStream(input.pieces(), options.limits ?? TAR_LIMITS, () => input.bytes);
+  const onEntries = (entries: number): void =>
+    options.onProgress?.({
+      entries,
+      hashedBytes: input.bytes,
+      totalBytes: input.size ?? input.bytes,
+    });
+  const result = await treeOfTar(stream, options, onEntries);
+  return { ...result, archive: input.digests() };
+}
+
+/** The same for the bytes of an uncompressed archive. */
+export async function treeOfTar(
+  stream: TarStream,
+  options: ReadTarOptions,
+  onEntries: (count: number) => void = () => undefined,
+): Promise<Omit<TarResult, 'archive'>> {
+  const { algorithm, inlineMax, verifyExisting = false, limits = TAR_LIMITS } = options;
+  if (inlineMax > INLINE_CONTENT_MAX) throw new RangeError('inlineMax is too large');
+  const tree = new TarTree(options, limits);
+  const reader = new TarReader(stream);
+  try {
+    using store =
+      options.store === undefined ? undefined : new ObjectStore(options.store, { verifyExisting });
+    using content = new TarContent({ algorithm, inlineMax, store });
+    let count = 0;
+    for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
+      const node = tree.add(entry);
+      if (node !== undefined && node.size > 0) await readContent(reader, entry, node, content);
+      if (++count % REPORT_ENTRIES === 0) onEntries(count);
+    }
+    onEntries(count);
+    return { root: tree.finish(), entries: tree.count, store: store?.finish() };
+  } finally {
+    await stream.close();
+  }
+}
+
+async function readContent(
+  reader: TarReader,
+  entry: TarEntry,
+  node: TreeNode,
+  content: TarContent,
+): Promise<void> {
+  content.begin(node.size);
+  await reader.content(entry, content);
+  const stored = content.end();
+  node.content = stored.content;
+  node.digest = stored.digest;
+  if (stored.digest !== undefined) node.payload = objectPath(stored.digest) as ByteString;
+}
