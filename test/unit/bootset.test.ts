@@ -60,7 +60,7 @@ const REFUSED: readonly Case[] = [
   [
     'an unknown setting that is like none',
     `${HEAD}images: [{ name: root, role: system, source: { directory: rootfs, zzzzzz: 1 } }]\n`,
-    ['images[0].source.zzzzzz is not a known setting, expected directory, dump, objects'],
+    ['images[0].source.zzzzzz is not a known setting, expected directory, tar, dump, objects'],
   ],
   [
     'a number for a version',
@@ -97,8 +97,8 @@ const REFUSED: readonly Case[] = [
   - { name: b, role: config, source: {} }
 `,
     [
-      'images[0].source has both or neither of directory and dump, expected one of them',
-      'images[1].source has both or neither of directory and dump, expected one of them',
+      'images[0].source has 2 of directory, tar and dump, expected one of them',
+      'images[1].source has 0 of directory, tar and dump, expected one of them',
     ],
   ],
   [
@@ -119,11 +119,13 @@ const REFUSED: readonly Case[] = [
     `${HEAD}images:
   - { name: a, role: config, source: { dump: empty.dump }, recipe: { mtime: epoch, hardlinks: keep } }
   - { name: b, role: config, source: { directory: rootfs, objects: [rootfs] } }
+  - { name: c, role: config, source: { tar: empty.dump, objects: [rootfs] } }
 `,
     [
       'images[0].recipe.mtime has no effect on a dump, which already says what is in the image',
       'images[0].recipe.hardlinks has no effect on a dump, which already says what is in the image',
       'images[1].source.objects has no effect on a directory, expected it beside dump only',
+      'images[2].source.objects has no effect on an archive, expected it beside dump only',
     ],
   ],
   [

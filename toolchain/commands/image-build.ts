@@ -1,8 +1,9 @@
-/** `coldseal image build`: a composefs image from a directory or a dump. */
+/** `coldseal image build`: a composefs image from a directory, a tar archive or a dump. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
+import type { TarDigests } from '../image/tar-input.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { StoreSummary } from '../objects/store.ts';
 
@@ -11,6 +12,7 @@ interface Request {
   readonly source: string;
   readonly image: string | undefined;
   readonly fromFile: boolean;
+  readonly fromTar: boolean;
   readonly digestStore: string | undefined;
   readonly verifyExisting: boolean;
   readonly useEpoch: boolean;
@@ -29,20 +31,25 @@ interface Request {
 
 export const imageBuild = defineCommand({
   name: 'image build',
-  summary: 'Build a composefs image from a directory or a dump',
+  summary: 'Build a composefs image from a directory, a tar archive or a dump',
   description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger
 than 64 bytes stay outside: the image names each by the fs-verity digest of its content. With
 --digest-store they are copied into an object store, from which the image can be mounted.
 
-SOURCE is a directory, or with --from-file a text in the format of composefs-dump(5), read strictly.
-- is stdin or stdout. The format version is 0, or 1 when the tree has a whiteout; giving
+SOURCE is a directory, or with --from-tar a tar archive, or with --from-file a text in the format of
+composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is never
+unpacked, and gives the image of the directory that it was made from. - is stdin or stdout. The format version is 0, or 1 when the tree has a whiteout; giving
 --min-version or --max-version sets the other one to 0, as with mkcomposefs.`,
   args: [
-    { name: 'source', help: 'directory, or dump with --from-file; - is stdin' },
+    {
+      name: 'source',
+      help: 'directory, archive with --from-tar, dump with --from-file; - is stdin',
+    },
     { name: 'image', help: 'image to write; - is stdout', optional: true },
   ],
   options: {
     fromFile: { flag: '--from-file', help: 'SOURCE is a dump, not a directory' },
+    fromTar: { flag: '--from-tar', help: 'SOURCE is a tar archive, not a directory' },
     digestStore: { flag: '--digest-store <dir>', help: 'copy files into this object store' },
     verifyExisting: {
       flag: '--verify-existing',
@@ -90,6 +97,10 @@ SOURCE is a directory, or with --from-file a text in the format of composefs-dum
     {
       run: 'coldseal image build rootfs rootfs.cfs --digest-store=objects',
       note: 'Build an image and its object store',
+    },
+    {
+      run: 'coldseal image build --from-tar rootfs.tar.zst rootfs.cfs --digest-store=objects',
+      note: 'The same from an archive, without unpacking it',
     },
     {
       run: 'coldseal image build --from-file --print-digest-only tree.dump',
@@ -174,6 +185,12 @@ function requireUseful(request: Request): void {
       'Cannot use --verify-existing without --digest-store',
     );
   }
+  if (request.fromFile && request.fromTar) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot use --from-file and --from-tar together: expected at most one',
+    );
+  }
   if (!request.fromFile) return;
   const useless = {
     '--digest-store': request.digestStore !== undefined,
@@ -199,6 +216,7 @@ async function readSource(
   output: Output,
 ): Promise<Source> {
   if (request.fromFile) return readDump(request.source);
+  if (request.fromTar) return readArchive(request, algorithm, output);
   await refuseFileAsTree(request.source);
   const { scanDirectory } = await import('../image/scan.ts');
   const { byteStringOfText } = await import('../image/byte-string.ts');
@@ -224,6 +242,34 @@ async function readSource(
   return { root: result.root, store: result.store };
 }
 
+async function readArchive(
+  request: Request,
+  algorithm: 'sha256' | 'sha512',
+  output: Output,
+): Promise<Source> {
+  const { readTar } = await import('../image/tar.ts');
+  const { namingFileAsync } = await import('../files/name-file.ts');
+  const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
+  const shown = request.source === '-' ? 'stdin' : request.source;
+  const progress = output.progress(`reading ${shown}`, { unit: 'bytes' });
+  const { root, store, archive } = await namingFileAsync(`Cannot use archive ${shown}`, () =>
+    readTar(request.source, {
+      algorithm,
+      inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
+      useEpoch: request.useEpoch,
+      skipDevices: request.skipDevices,
+      xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
+      hardlinks: request.hardlinks,
+      store: request.digestStore,
+      verifyExisting: request.verifyExisting,
+      interrupted: output.interrupted,
+      onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
+    }),
+  );
+  progress.done();
+  return { root, store, archive };
+}
+
 /** A dump without --from-file would be told as a path that leads nowhere. */
 async function refuseFileAsTree(source: string): Promise<void> {
   const { statSync } = await import('node:fs');
@@ -232,7 +278,7 @@ async function refuseFileAsTree(source: string): Promise<void> {
   throw new ColdsealError(
     'USAGE_NOT_A_DIRECTORY',
     `Cannot read the source ${source}: expected a directory`,
-    { hint: 'with --from-file, SOURCE is a dump or - for stdin' },
+    { hint: 'with --from-tar, SOURCE is an archive, with --from-file a dump; or - for stdin' },
   );
 }
 
@@ -261,6 +307,7 @@ async function readDump(path: string): Promise<Source> {
 interface Source {
   readonly root: TreeNode;
   readonly store: StoreSummary | undefined;
+  readonly archive?: TarDigests;
 }
 
 const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
@@ -280,6 +327,7 @@ function report(built: BuiltImage, request: Request, source: Source, output: Out
     version,
     inodeCount,
     store: store ?? null,
+    ...(source.archive === undefined ? {} : { archive: source.archive }),
   });
   if (request.image === undefined) return;
   output.note(

@@ -35,24 +35,29 @@ const time = z.string().refine((text) => parseTime(text) !== undefined, {
 const source = z
   .strictObject({
     directory: path.optional().describe('directory to build the image of'),
+    tar: path
+      .optional()
+      .describe('tar archive to build the image of; plain, or compressed with gzip, zstd or xz'),
     dump: path.optional().describe('text in the format of composefs-dump(5)'),
     objects: z
       .array(path)
       .optional()
       .describe('object stores with the contents that a dump refers to; each object is measured'),
   })
-  .superRefine(({ directory, dump, objects }, context) => {
+  .superRefine(({ directory, tar, dump, objects }, context) => {
     const problem = (key: string[], message: string): void =>
       context.addIssue({ code: 'custom', path: key, message, input: undefined });
-    if ((directory === undefined) === (dump === undefined)) {
-      problem([], 'has both or neither of directory and dump, expected one of them');
+    const given = [directory, tar, dump].filter((each) => each !== undefined).length;
+    if (given !== 1) {
+      problem([], `has ${given} of directory, tar and dump, expected one of them`);
     } else if (dump === undefined && objects !== undefined) {
-      problem(['objects'], 'has no effect on a directory, expected it beside dump only');
+      const what = tar === undefined ? 'a directory' : 'an archive';
+      problem(['objects'], `has no effect on ${what}, expected it beside dump only`);
     }
   });
 
-/** Settings that say how a directory is read; a dump has been read already. */
-const DIRECTORY_RECIPE = ['mtime', 'xattrs', 'hardlinks', 'devices', 'inline_max'] as const;
+/** Settings that say how a directory or an archive is read; a dump has been read already. */
+const READING_RECIPE = ['mtime', 'xattrs', 'hardlinks', 'devices', 'inline_max'] as const;
 
 const recipe = z
   .strictObject({
@@ -96,7 +101,7 @@ const image = z
       .regex(IMAGE_NAME.pattern, 'expected lower-case letters, digits, dots, dashes, underscores')
       .describe('name, unique in the set'),
     role: z.enum(['system', 'container', 'config']).describe('what the image is'),
-    source: source.describe('what it is built from: a directory or a dump'),
+    source: source.describe('what it is built from: a directory, a tar archive or a dump'),
     mount: z
       .enum(['root', 'container', 'config'])
       .optional()
@@ -127,7 +132,7 @@ const image = z
       problem(['start'], `is ${value.start}, expected it for role container only`);
     }
     if (value.source.dump === undefined) return;
-    for (const key of DIRECTORY_RECIPE) {
+    for (const key of READING_RECIPE) {
       if (value.recipe[key] === undefined) continue;
       problem(['recipe', key], 'has no effect on a dump, which already says what is in the image');
     }

@@ -27,7 +27,7 @@ import { formatVersions } from '../image/versions.ts';
 import { BOOTSET_CONFIG, type BootsetSettings, type ImageSettings } from './bootset-schema.ts';
 
 export interface BootsetSource {
-  readonly kind: 'directory' | 'dump';
+  readonly kind: 'directory' | 'tar' | 'dump';
   /** As written in the file: what goes into the record. */
   readonly given: string;
   readonly path: string;
@@ -41,7 +41,7 @@ export interface BootsetImage extends Pick<ImageEntry, 'name' | 'role' | 'mount'
   readonly source: BootsetSource;
   readonly algorithm: VerityAlgorithm;
   readonly versions: FormatVersions;
-  /** How a directory is read; undefined for a dump. */
+  /** How a directory or an archive is read; undefined for a dump. */
   readonly recipe: ImageRecipe | undefined;
   /** As written in the file, for the record. */
   readonly settings: ImageSettings;
@@ -121,8 +121,8 @@ function loadBoards(
 
 function bootsetImage(settings: ImageSettings, directory: string): BootsetImage {
   const { name, role, source, recipe } = settings;
-  const isDump = source.dump !== undefined;
-  const given = (source.dump ?? source.directory)!;
+  const kind = (['directory', 'tar', 'dump'] as const).find((key) => source[key] !== undefined)!;
+  const given = source[kind]!;
   const mount = settings.mount ?? (role === 'system' ? 'root' : role);
   const start = settings.start ?? (role === 'container' ? 'normal' : 'none');
   return {
@@ -132,14 +132,14 @@ function bootsetImage(settings: ImageSettings, directory: string): BootsetImage 
     start: START[start.toUpperCase() as 'EARLY'],
     flags: mountFlags(settings),
     source: {
-      kind: isDump ? 'dump' : 'directory',
+      kind,
       given,
       path: resolve(directory, given),
       objects: (source.objects ?? []).map((path) => resolve(directory, path)),
     },
     algorithm: recipe.hash,
     versions: formatVersions(recipe.min_version, recipe.max_version),
-    recipe: isDump ? undefined : imageRecipe(recipe),
+    recipe: kind === 'dump' ? undefined : imageRecipe(recipe),
     settings,
   };
 }

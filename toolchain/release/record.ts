@@ -58,6 +58,7 @@ function inputOf({ image, source, treeSha256 }: BuiltSetImage): object {
     name: image.name,
     [image.source.kind]: image.source.given,
     ...(source.dumpSha256 === undefined ? {} : { dumpSha256: source.dumpSha256 }),
+    ...(source.archive === undefined ? {} : { archive: source.archive }),
     entries: source.entries,
     bytes: source.bytes,
     treeSha256,

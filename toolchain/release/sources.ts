@@ -6,9 +6,11 @@ import { distinctObjects, type ObjectReference } from '../../runtime/format/obje
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
-import { namingFile } from '../files/name-file.ts';
+import { namingFile, namingFileAsync } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
 import { scanDirectory } from '../image/scan.ts';
+import { readTar, type ReadTarOptions } from '../image/tar.ts';
+import type { TarDigests } from '../image/tar-input.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';
 import type { BootsetImage } from './bootset.ts';
@@ -33,6 +35,8 @@ export interface SourceTree {
   readonly objects: readonly ObjectReference[];
   /** SHA-256 of the dump file, for a dump. */
   readonly dumpSha256: string | undefined;
+  /** Sizes and digests of the archive, for one. */
+  readonly archive: TarDigests | undefined;
 }
 
 /** Reads one image's source and stores its objects. Throws what scanning, parsing and storing throw. */
@@ -41,11 +45,18 @@ export async function readSource(
   options: ReadSourceOptions,
 ): Promise<SourceTree> {
   if (image.source.kind === 'dump') return readDumpSource(image, options);
-  const { recipe } = image;
-  const { root } = await scanDirectory(byteStringOfText(image.source.path), {
-    algorithm: image.algorithm,
+  const { root, archive } = await readTree(image, options);
+  return describeTree(root, { archive });
+}
+
+/** A directory or an archive, by the same recipe. */
+async function readTree(
+  { source, recipe, algorithm }: BootsetImage,
+  options: ReadSourceOptions,
+): Promise<{ root: TreeNode; archive?: TarDigests }> {
+  const settings: ReadTarOptions = {
+    algorithm,
     inlineMax: recipe!.inlineMax,
-    threads: options.threads,
     useEpoch: recipe!.mtime === 2,
     skipDevices: recipe!.devices === 2,
     xattrs: (['all', 'user', 'none'] as const)[recipe!.xattrs - 1]!,
@@ -53,8 +64,11 @@ export async function readSource(
     store: options.store,
     ...(options.signal === undefined ? {} : { interrupted: options.signal }),
     onProgress: ({ hashedBytes, totalBytes }) => options.onProgress?.(hashedBytes, totalBytes),
-  });
-  return describeTree(root, undefined);
+  };
+  if (source.kind === 'directory') {
+    return scanDirectory(byteStringOfText(source.path), { ...settings, threads: options.threads });
+  }
+  return namingFileAsync(`Cannot use archive ${source.path}`, () => readTar(source.path, settings));
 }
 
 async function readDumpSource(
@@ -67,10 +81,13 @@ async function readDumpSource(
   using store = new ObjectStore(options.store);
   await copyObjects(wanted, image, store, options);
   store.finish();
-  return describeTree(root, createHash('sha256').update(bytes).digest('hex'));
+  return describeTree(root, { dumpSha256: createHash('sha256').update(bytes).digest('hex') });
 }
 
-function describeTree(root: TreeNode, dumpSha256: string | undefined): SourceTree {
+function describeTree(
+  root: TreeNode,
+  { dumpSha256, archive }: Partial<Pick<SourceTree, 'dumpSha256' | 'archive'>>,
+): SourceTree {
   let entries = 0;
   let bytes = 0;
   let newest = 0;
@@ -88,6 +105,7 @@ function describeTree(root: TreeNode, dumpSha256: string | undefined): SourceTre
     newest,
     objects: objectReferences(root),
     dumpSha256,
+    archive,
   };
 }
 
