@@ -14,17 +14,24 @@ const HEADER_SIZE = 4;
 const ENTRY_SIZE = 8;
 const UNDEFINED_ID = 0xffffffff;
 
+const USER_OBJ = 0x01;
+const GROUP_OBJ = 0x04;
+const MASK = 0x10;
+const OTHER = 0x20;
+
 /** Tags of entries without and with an identifier (include/uapi/linux/posix_acl.h). */
 const TAGS: Readonly<Record<string, readonly [own: number, named: number | undefined]>> = {
-  user: [0x01, 0x02],
-  u: [0x01, 0x02],
-  group: [0x04, 0x08],
-  g: [0x04, 0x08],
-  mask: [0x10, undefined],
-  m: [0x10, undefined],
-  other: [0x20, undefined],
-  o: [0x20, undefined],
+  user: [USER_OBJ, 0x02],
+  u: [USER_OBJ, 0x02],
+  group: [GROUP_OBJ, 0x08],
+  g: [GROUP_OBJ, 0x08],
+  mask: [MASK, undefined],
+  m: [MASK, undefined],
+  other: [OTHER, undefined],
+  o: [OTHER, undefined],
 };
+
+const MINIMAL: ReadonlySet<number> = new Set([USER_OBJ, GROUP_OBJ, OTHER]);
 
 interface AclEntry {
   readonly tag: number;
@@ -47,7 +54,7 @@ export function aclXattr(
     .filter((line) => line !== '')
     .map((line) => parseEntry(line as ByteString, place));
   if (entries.length === 0) return undefined;
-  if (!isDefault && entries.every(({ tag }) => tag === 0x01 || tag === 0x04 || tag === 0x20)) {
+  if (!isDefault && entries.every(({ tag }) => MINIMAL.has(tag))) {
     return undefined;
   }
   // The kernel wants the tags in order, and the identifiers of a tag.
@@ -61,6 +68,25 @@ export function aclXattr(
     value.writeUInt32LE(id, at + 4);
   }
   return value.toString('latin1') as ByteString;
+}
+
+/**
+ * The permissions of an inode with an access list: the kernel takes them from it, the group's from the mask. bsdtar
+ * writes the permissions that the inode would have without the list.
+ */
+export function modeWithAcl(mode: number, value: ByteString): number {
+  const acl = Buffer.from(value, 'latin1');
+  let [user, group, mask, other] = [mode >> 6, mode >> 3, undefined as number | undefined, mode];
+  for (let at = HEADER_SIZE; at + ENTRY_SIZE <= acl.length; at += ENTRY_SIZE) {
+    const tag = acl.readUInt16LE(at);
+    const permissions = acl.readUInt16LE(at + 2);
+    if (tag === USER_OBJ) user = permissions;
+    else if (tag === GROUP_OBJ) group = permissions;
+    else if (tag === MASK) mask = permissions;
+    else if (tag === OTHER) other = permissions;
+  }
+  const bits = ((user & 7) << 6) | (((mask ?? group) & 7) << 3) | (other & 7);
+  return (mode & ~0o777) | bits;
 }
 
 function parseEntry(line: ByteString, place: TarPlace): AclEntry {

@@ -8,15 +8,29 @@
  * - Nothing is ever put below a symlink or a file, and a directory that holds something is never replaced: what such
  *   an archive means depends on who unpacks it.
  */
-import { XattrPool, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from './tree.ts';
-import { S_IFMT, sortChildren, TreeNode, walkTree, type Xattr, NO_XATTRS } from './tree.ts';
-import { SYMLINK_TARGET_MAX } from '../../runtime/format/composefs.ts';
+import { SYMLINK_TARGET_MAX, XATTR_ACL_ACCESS } from '../../runtime/format/composefs.ts';
 import type { ByteString } from './byte-string.ts';
+import { modeWithAcl } from './tar-acl.ts';
 import { failTar, showName, type TarPlace } from './tar-error.ts';
 import type { TarLimits } from './tar-limits.ts';
 import { tarPath } from './tar-path.ts';
 import type { TarEntry } from './tar-reader.ts';
 import { xattrsOf } from './tar-xattrs.ts';
+import {
+  NO_XATTRS,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  sortChildren,
+  TreeNode,
+  walkTree,
+  XattrPool,
+  type Xattr,
+} from './tree.ts';
 
 export interface TarTreeOptions {
   readonly useEpoch?: boolean;
@@ -91,16 +105,17 @@ export class TarTree {
       node.mtimeSec = entry.mtimeSec;
       node.mtimeNsec = entry.mtimeNsec;
     }
-    node.xattrs = this.#xattrs(entry);
+    const xattrs = xattrsOf(entry.xattrs, this.#pool, entry.place);
+    const acl = xattrs.find(({ name }) => name === XATTR_ACL_ACCESS);
+    if (acl !== undefined) node.mode = modeWithAcl(node.mode, acl.value);
+    node.xattrs = this.#kept(xattrs);
     if (type === S_IFREG) node.size = entry.size;
     else if (type === S_IFLNK) setTarget(node, entry);
     else if (type === S_IFCHR || type === S_IFBLK) node.rdev = deviceNumber(entry);
     return node;
   }
 
-  /** All are read, so that what is wrong is told whatever is kept of it. */
-  #xattrs(entry: TarEntry): readonly Xattr[] {
-    const all = xattrsOf(entry.xattrs, this.#pool, entry.place);
+  #kept(all: readonly Xattr[]): readonly Xattr[] {
     const which = this.#options.xattrs ?? 'all';
     if (which === 'all' || all.length === 0) return all;
     if (which === 'none') return NO_XATTRS;
