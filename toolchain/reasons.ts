@@ -154,7 +154,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_TAR_TARGET: 'a symlink of an archive has a target that no symlink can have',
   FORMAT_TAR_TOTAL: 'an archive has more bytes than are read',
   FORMAT_TAR_TRAILING: 'something follows the end of an archive',
-  FORMAT_TAR_TRAVERSAL: 'a name of an archive leads up with ..',
+  FORMAT_TAR_TRAVERSAL: 'a name of an archive has a part that leads up',
   FORMAT_TAR_TRUNCATED: 'an archive ends too early',
   FORMAT_TAR_TYPE: 'an archive has an entry of a type that is not read',
   FORMAT_TAR_XATTR: 'an extended attribute of an archive is malformed, doubled or too large',

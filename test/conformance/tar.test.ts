@@ -1,6 +1,6 @@
 /**
- * Others make the archive, or unpack it: GNU tar, bsdtar and Python's tarfile as makers, a scan of the directory as judge
- * of the tree, GNU tar's own unpacking as judge of odd archives.
+ * Others make the archive, or unpack it: GNU tar, bsdtar and Python's tarfile as makers, a scan of the directory as
+ * judge of the tree, GNU tar's own unpacking as judge of odd archives.
  */
 import {
   appendFileSync,

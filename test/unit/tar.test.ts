@@ -149,6 +149,13 @@ test('numbers: octal with spaces, base 256, negative times', () => {
   }
 });
 
+test('a checksum of signed bytes, as old writers made it', async () => {
+  const tar = tarOf({ name: '\xe9\xe9' });
+  const sum = parseInt(tar.toString('latin1', 148, 154), 8) - 2 * 256;
+  tar.write(sum.toString(8).padStart(6, '0'), 148, 'latin1');
+  assert.equal([...(await entriesOfBytes(tar)).keys()], ['/', '/\xe9\xe9']);
+});
+
 test('owners and times from the header, and from PAX before it', async () => {
   const max = 0xffffffff;
   assert.is(await showF({ uid: max, gid: 2 ** 21, mtime: -1 }), `100644 ${max}:${2 ** 21} -1.0`);

@@ -36,10 +36,11 @@ export const imageBuild = defineCommand({
 than 64 bytes stay outside: the image names each by the fs-verity digest of its content. With
 --digest-store they are copied into an object store, from which the image can be mounted.
 
-SOURCE is a directory, or with --from-tar a tar archive, or with --from-file a text in the format of
-composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is never
-unpacked, and gives the image of the directory that it was made from. - is stdin or stdout. The format version is 0, or 1 when the tree has a whiteout; giving
---min-version or --max-version sets the other one to 0, as with mkcomposefs.`,
+SOURCE is a directory, or with --from-tar a tar archive, or with --from-file a text in the format
+of composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is
+never unpacked, and gives the image of the directory that it was made from. - is stdin or stdout.
+The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
+sets the other one to 0, as with mkcomposefs.`,
   args: [
     {
       name: 'source',

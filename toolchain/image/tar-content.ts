@@ -1,8 +1,8 @@
 /**
  * The content of a file on its way from an archive into an image or an object store, as it flows by.
  *
- * What is small enough for the image is kept; what fits into a piece of memory is hashed there and written only if the
- * store lacks it; what is larger goes to a staged file of the store while it is hashed. Memory does not grow with files.
+ * What is small enough for the image is kept; what fits into a piece of memory is hashed there and written only if
+ * the store lacks it; what is larger goes to a staged file of the store while it is hashed. Memory does not grow with files.
  */
 import { ftruncateSync, closeSync, rmSync, writeSync } from 'node:fs';
 import { toHex } from '../../runtime/format/bytes.ts';
@@ -73,7 +73,10 @@ export class TarContent implements ContentConsumer, Disposable {
     if (this.#at !== this.#size) throw new Error(`${this.#at} bytes of ${this.#size} came`);
     if (this.#size > MEMORY_MAX) return this.#endStaged();
     const bytes = this.#memory.subarray(0, this.#size);
-    if (this.#size <= this.#options.inlineMax) return { content: bytes.slice(), digest: undefined };
+    if (this.#size <= this.#options.inlineMax) {
+      // A small buffer shares its memory with others; an array would have its own.
+      return { content: Buffer.from(bytes), digest: undefined };
+    }
     this.#hasher.update(bytes);
     const digest = toHex(this.#hasher.digest());
     this.#options.store?.putBytes(bytes, digest);

@@ -89,11 +89,12 @@ export function decodeTarHeader(block: Uint8Array, place: TarPlace): TarHeader {
   };
 }
 
-/** Whether a block can be the header of a member at all. */
+/** Whether a block can be the header of a member at all. Some old writers added the bytes as signed numbers. */
 export function hasTarChecksum(block: Uint8Array): boolean {
   const stored = tarNumber(block, ...TAR_FIELDS.checksum);
-  const { unsigned, signed } = checksumsOf(block);
-  return stored === unsigned || stored === signed;
+  const unsigned = tarChecksum(block);
+  if (stored === unsigned) return true;
+  return stored === unsigned - 256 * highBytes(block);
 }
 
 function requireChecksum(block: Uint8Array, place: TarPlace): void {
@@ -102,24 +103,28 @@ function requireChecksum(block: Uint8Array, place: TarPlace): void {
   failTar(
     'FORMAT_TAR_CHECKSUM',
     place,
-    `the header's checksum is ${stored}, expected ${checksumsOf(block).unsigned}`,
+    `the header's checksum is ${stored}, expected ${tarChecksum(block)}`,
     place.at === 0
       ? 'this is no tar archive, or one that is compressed in a way that is not known here'
       : 'the archive is damaged here',
   );
 }
 
-/** The sum of all bytes with the checksum itself as spaces. Some old writers added signed bytes. */
-export function checksumsOf(block: Uint8Array): { unsigned: number; signed: number } {
+/** The sum of all bytes, with the checksum itself as spaces. */
+function tarChecksum(block: Uint8Array): number {
   const [from, size] = TAR_FIELDS.checksum;
-  let unsigned = 0;
-  let high = 0;
-  for (let i = 0; i < TAR_BLOCK_SIZE; i++) {
-    const byte = i >= from && i < from + size ? 0x20 : block[i]!;
-    unsigned += byte;
-    high += byte >>> 7;
-  }
-  return { unsigned, signed: unsigned - 256 * high };
+  let sum = size * 0x20;
+  for (let i = 0; i < from; i++) sum += block[i]!;
+  for (let i = from + size; i < TAR_BLOCK_SIZE; i++) sum += block[i]!;
+  return sum;
+}
+
+/** Bytes outside of the checksum that are negative as signed numbers. */
+function highBytes(block: Uint8Array): number {
+  const [from, size] = TAR_FIELDS.checksum;
+  return block.reduce((count, byte, i) => {
+    return i >= from && i < from + size ? count : count + (byte >>> 7);
+  }, 0);
 }
 
 function dialectOf(block: Uint8Array): TarDialect {
