@@ -1,8 +1,9 @@
 /**
  * The content of a file on its way from an archive into an image or an object store, as it flows by.
  *
- * What is small enough for the image is kept; what fits into a piece of memory is hashed there and written only if
- * the store lacks it; what is larger goes to a staged file of the store while it is hashed. Memory does not grow with files.
+ * What is small enough for the image is kept; what fits into a piece of memory is hashed there, and written only if
+ * the store lacks it; what is larger goes to a staged file of the store while it is hashed. Memory does not grow with
+ * files.
  */
 import { ftruncateSync, closeSync, rmSync, writeSync } from 'node:fs';
 import { toHex } from '../../runtime/format/bytes.ts';
