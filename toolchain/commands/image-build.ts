@@ -1,9 +1,9 @@
-/** `coldseal image build`: a composefs image from a directory, a tar archive or a dump. */
+/** `coldseal image build`: a composefs image from a directory, an archive, an OCI image or a dump. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
-import type { TarDigests } from '../image/tar-input.ts';
+import type { ReadTarOptions } from '../image/tar.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { StoreSummary } from '../objects/store.ts';
 
@@ -13,6 +13,9 @@ interface Request {
   readonly image: string | undefined;
   readonly fromFile: boolean;
   readonly fromTar: boolean;
+  readonly fromOci: boolean;
+  readonly ref: string | undefined;
+  readonly platform: string | undefined;
   readonly digestStore: string | undefined;
   readonly verifyExisting: boolean;
   readonly useEpoch: boolean;
@@ -31,26 +34,36 @@ interface Request {
 
 export const imageBuild = defineCommand({
   name: 'image build',
-  summary: 'Build a composefs image from a directory, a tar archive or a dump',
+  summary: 'Build a composefs image from a directory, an archive, an OCI image or a dump',
   description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger
 than 64 bytes stay outside: the image names each by the fs-verity digest of its content. With
 --digest-store they are copied into an object store, from which the image can be mounted.
 
-SOURCE is a directory, or with --from-tar a tar archive, or with --from-file a text in the format
-of composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is
-never unpacked, and gives the image of the directory that it was made from. - is stdin or stdout.
+SOURCE is a directory, or with --from-tar a tar archive, with --from-oci an OCI image layout, with
+--from-file a text in the format of composefs-dump(5), read strictly. An archive may be compressed
+with gzip, zstd or xz; it is never unpacked, and gives the image of the directory that it was made
+from. The layers of an OCI image are checked and laid over each other. - is stdin or stdout.
 The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
 sets the other one to 0, as with mkcomposefs.`,
   args: [
     {
       name: 'source',
-      help: 'directory, archive with --from-tar, dump with --from-file; - is stdin',
+      help: 'directory, or what a --from option says; - is stdin',
     },
     { name: 'image', help: 'image to write; - is stdout', optional: true },
   ],
   options: {
     fromFile: { flag: '--from-file', help: 'SOURCE is a dump, not a directory' },
     fromTar: { flag: '--from-tar', help: 'SOURCE is a tar archive, not a directory' },
+    fromOci: {
+      flag: '--from-oci',
+      help: 'SOURCE is an OCI image layout, a directory or an archive',
+    },
+    ref: { flag: '--ref <name>', help: 'image of the layout that has this name' },
+    platform: {
+      flag: '--platform <os/arch>',
+      help: 'image of the layout for this machine, such as linux/arm64',
+    },
     digestStore: { flag: '--digest-store <dir>', help: 'copy files into this object store' },
     verifyExisting: {
       flag: '--verify-existing',
@@ -102,6 +115,10 @@ sets the other one to 0, as with mkcomposefs.`,
     {
       run: 'coldseal image build --from-tar rootfs.tar.zst rootfs.cfs --digest-store=objects',
       note: 'The same from an archive, without unpacking it',
+    },
+    {
+      run: 'coldseal image build --from-oci --platform=linux/arm64 app.oci app.cfs --digest-store=objects',
+      note: 'Build an image of the layers of a container image',
     },
     {
       run: 'coldseal image build --from-file --print-digest-only tree.dump',
@@ -186,10 +203,21 @@ function requireUseful(request: Request): void {
       'Cannot use --verify-existing without --digest-store',
     );
   }
-  if (request.fromFile && request.fromTar) {
+  const kinds = Object.entries({
+    '--from-file': request.fromFile,
+    '--from-tar': request.fromTar,
+    '--from-oci': request.fromOci,
+  }).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
+  if (kinds.length > 1) {
     throw new ColdsealError(
       'USAGE_OPTION_CONFLICT',
-      'Cannot use --from-file and --from-tar together: expected at most one',
+      `Cannot use ${kinds.join(' and ')} together: expected at most one`,
+    );
+  }
+  if (!request.fromOci && (request.ref ?? request.platform) !== undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      `Cannot use ${request.ref === undefined ? '--platform' : '--ref'} without --from-oci`,
     );
   }
   if (!request.fromFile) return;
@@ -217,7 +245,7 @@ async function readSource(
   output: Output,
 ): Promise<Source> {
   if (request.fromFile) return readDump(request.source);
-  if (request.fromTar) return readArchive(request, algorithm, output);
+  if (request.fromTar || request.fromOci) return readArchive(request, algorithm, output);
   await refuseFileAsTree(request.source);
   const { scanDirectory } = await import('../image/scan.ts');
   const { byteStringOfText } = await import('../image/byte-string.ts');
@@ -248,27 +276,44 @@ async function readArchive(
   algorithm: 'sha256' | 'sha512',
   output: Output,
 ): Promise<Source> {
-  const { readTar } = await import('../image/tar.ts');
   const { namingFileAsync } = await import('../files/name-file.ts');
   const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
   const shown = request.source === '-' ? 'stdin' : request.source;
   const progress = output.progress(`reading ${shown}`, { unit: 'bytes' });
-  const { root, store, archive } = await namingFileAsync(`Cannot use archive ${shown}`, () =>
-    readTar(request.source, {
-      algorithm,
-      inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
-      useEpoch: request.useEpoch,
-      skipDevices: request.skipDevices,
-      xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
-      hardlinks: request.hardlinks,
-      store: request.digestStore,
-      verifyExisting: request.verifyExisting,
-      interrupted: output.interrupted,
-      onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
-    }),
+  const options: ReadTarOptions = {
+    algorithm,
+    inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
+    useEpoch: request.useEpoch,
+    skipDevices: request.skipDevices,
+    xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
+    hardlinks: request.hardlinks,
+    store: request.digestStore,
+    verifyExisting: request.verifyExisting,
+    interrupted: output.interrupted,
+    onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
+  };
+  const source = await namingFileAsync(`Cannot use ${shown}`, () =>
+    request.fromTar ? readTarSource(request, options) : readOciSource(request, options),
   );
   progress.done();
-  return { root, store, archive };
+  return source;
+}
+
+async function readTarSource(request: Request, options: ReadTarOptions): Promise<Source> {
+  const { readTar } = await import('../image/tar.ts');
+  const { root, store, archive } = await readTar(request.source, options);
+  return { root, store, input: { archive } };
+}
+
+async function readOciSource(request: Request, options: ReadTarOptions): Promise<Source> {
+  const { readOci } = await import('../image/oci.ts');
+  const { parsePlatform, showPlatform } = await import('../image/oci-manifest.ts');
+  const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
+  const choice = { ref: request.ref, platform };
+  const { root, store, image } = await readOci(request.source, { ...options, ...choice });
+  const { manifestDigest, configDigest, layers } = image;
+  const oci = { manifestDigest, configDigest, platform: showPlatform(image.platform), layers };
+  return { root, store, input: { oci } };
 }
 
 /** A dump without --from-file would be told as a path that leads nowhere. */
@@ -308,7 +353,8 @@ async function readDump(path: string): Promise<Source> {
 interface Source {
   readonly root: TreeNode;
   readonly store: StoreSummary | undefined;
-  readonly archive?: TarDigests;
+  /** What was read, for the record. */
+  readonly input?: object;
 }
 
 const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
@@ -328,7 +374,7 @@ function report(built: BuiltImage, request: Request, source: Source, output: Out
     version,
     inodeCount,
     store: store ?? null,
-    ...(source.archive === undefined ? {} : { archive: source.archive }),
+    ...source.input,
   });
   if (request.image === undefined) return;
   output.note(

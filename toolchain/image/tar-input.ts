@@ -27,6 +27,12 @@ export interface TarDigests {
   readonly tarSha256: string;
 }
 
+/** Where an archive lies inside of a file. */
+export interface FilePart {
+  readonly offset: number;
+  readonly size: number;
+}
+
 const PIECE_SIZE = 1 << 20;
 const RETRY_MS = 5;
 
@@ -58,8 +64,12 @@ export class TarInput implements Disposable {
   /** Bytes of the file; undefined for a pipe. */
   readonly size: number | undefined;
 
-  /** Opens a file, or stdin for `-`. Throws HOST_NOT_FOUND, USAGE_NOT_A_FILE and the like. */
-  constructor(path: string, signal?: AbortSignal) {
+  /** Where the next bytes are read; undefined for wherever the descriptor is. */
+  #next: number | undefined;
+  #end = Infinity;
+
+  /** Opens a file, part of one, or stdin for `-`. Throws HOST_NOT_FOUND, USAGE_NOT_A_FILE and the like. */
+  constructor(path: string, signal?: AbortSignal, part?: FilePart) {
     this.#path = path === '-' ? 'stdin' : path;
     this.#signal = signal;
     try {
@@ -68,7 +78,11 @@ export class TarInput implements Disposable {
       throw explainSysError(error, `Cannot read ${this.#path}`);
     }
     const stat = fstatSync(this.#fd);
-    this.size = stat.isFile() ? stat.size : undefined;
+    this.size = part?.size ?? (stat.isFile() ? stat.size : undefined);
+    if (part !== undefined) {
+      this.#next = part.offset;
+      this.#end = part.offset + part.size;
+    }
     if (!stat.isDirectory()) return;
     this[Symbol.dispose]();
     throw new ColdsealError(
@@ -83,7 +97,7 @@ export class TarInput implements Disposable {
 
   /** The uncompressed archive. Throws FORMAT_TAR_COMPRESSION, HOST_TOOL_MISSING. */
   async *pieces(): AsyncGenerator<Uint8Array> {
-    const file = this.#filePieces();
+    const file = this.filePieces();
     const head = await this.#head(file);
     this.#compression = compressionOf(head);
     const whole = chain(head, file);
@@ -121,7 +135,8 @@ export class TarInput implements Disposable {
     return head;
   }
 
-  async *#filePieces(): AsyncGenerator<Uint8Array> {
+  /** The file as it is. */
+  async *filePieces(): AsyncGenerator<Uint8Array> {
     for (;;) {
       this.#signal?.throwIfAborted();
       const buffer = Buffer.allocUnsafeSlow(PIECE_SIZE);
@@ -138,7 +153,11 @@ export class TarInput implements Disposable {
   async #read(buffer: Buffer): Promise<number> {
     for (;;) {
       try {
-        return (await readAsync(this.#fd, buffer, 0, PIECE_SIZE, null)).bytesRead;
+        const at = this.#next;
+        const size = at === undefined ? PIECE_SIZE : Math.min(PIECE_SIZE, this.#end - at);
+        const { bytesRead } = await readAsync(this.#fd, buffer, 0, size, at ?? null);
+        if (at !== undefined) this.#next = at + bytesRead;
+        return bytesRead;
       } catch (error) {
         if (errnoOf(error) !== 'EAGAIN') throw explainSysError(error, `Cannot read ${this.#path}`);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -106,6 +106,16 @@ export class TarReader {
     await this.#finishData();
   }
 
+  /** Where the content of the entry that `next` gave last begins in the archive. */
+  dataOffset(entry: TarEntry): number {
+    if (this.#map === undefined) return this.#stream.position;
+    return failTar(
+      'FORMAT_TAR_SPARSE',
+      entry.place,
+      'it is sparse, expected its bytes in one piece',
+    );
+  }
+
   async #sparseContent(
     map: SparseMap,
     size: number,

@@ -61,6 +61,9 @@ export class TarTree {
   readonly #root = new TreeNode('' as ByteString, IMPLIED_MODE);
   /** The entries of every directory by name; `children` are made of them at the end. */
   readonly #entries = new Map<TreeNode, Map<ByteString, TreeNode>>();
+  /** Nodes that the current layer put or described, and directories it has hidden the lower part of. */
+  #fresh: Set<TreeNode> | undefined;
+  readonly #hidden = new Set<TreeNode>();
   #count = 1;
   #lastParentPath = '' as ByteString;
   #lastParent = this.#root;
@@ -89,7 +92,7 @@ export class TarTree {
       const problem = path === '' ? 'the root is no directory' : 'its name ends in a slash';
       failTar('FORMAT_TAR_NAME', place, `${problem}, and type ${entry.type} is no directory`);
     }
-    if (path === '') describeAs(this.#root, node);
+    if (path === '') this.#describe(this.#root, node);
     else this.#put(path, node, place);
     return (node.mode & S_IFMT) === S_IFREG ? node : undefined;
   }
@@ -129,16 +132,29 @@ export class TarTree {
     const siblings = this.#entries.get(this.#parent(path, place))!;
     const existing = siblings.get(node.name);
     if (existing?.children !== undefined) {
-      if (node.children !== undefined) return describeAs(existing, node);
+      if (node.children !== undefined) return this.#describe(existing, node);
+      // What lies below it in an earlier layer goes with it.
+      if (this.#fresh !== undefined) this.#hideLowerIn(existing);
       if (this.#entries.get(existing)!.size > 0) {
         failTar('FORMAT_TAR_REPLACE', place, 'it would replace a directory that holds something');
       }
-      this.#entries.delete(existing);
-      if (this.#lastParent === existing) this.#forgetLastParent();
+      this.#forget(existing);
     }
     if (existing === undefined) this.#countNode(place);
     siblings.set(node.name, node);
+    this.#fresh?.add(node);
     if (node.children !== undefined) this.#entries.set(node, new Map());
+  }
+
+  /** A directory that was there is what the entry says from now on. */
+  #describe(directory: TreeNode, node: TreeNode): void {
+    describeAs(directory, node);
+    this.#fresh?.add(directory);
+  }
+
+  #forget(directory: TreeNode): void {
+    this.#entries.delete(directory);
+    this.#forgetLastParent();
   }
 
   #forgetLastParent(): void {
@@ -168,6 +184,7 @@ export class TarTree {
       this.#countNode(place);
       const made = new TreeNode(flat(name), IMPLIED_MODE);
       siblings.set(made.name, made);
+      this.#fresh?.add(made);
       this.#entries.set(made, new Map());
       return made;
     }
@@ -191,6 +208,49 @@ export class TarTree {
       place,
       `the archive has more than ${this.#limits.entries} entries, with the directories its paths imply`,
     );
+  }
+
+  // --- layers ------------------------------------------------------------------------------------------
+
+  /** What comes from now on is laid over what is there; only that can be hidden. */
+  beginLayer(): void {
+    this.#fresh = new Set();
+    this.#hidden.clear();
+  }
+
+  /** Takes away what earlier layers have at a path; what this layer put there stays. */
+  hide(path: ByteString): void {
+    const node = this.#find(path);
+    if (node === undefined || node === this.#root) return;
+    const parent = this.#find(path.slice(0, Math.max(path.lastIndexOf('/'), 0)) as ByteString)!;
+    this.#hideLower(this.#entries.get(parent)!, node);
+  }
+
+  /** Takes away what earlier layers have in a directory. */
+  hideBelow(path: ByteString): void {
+    const node = this.#find(path);
+    if (node?.children !== undefined) this.#hideLowerIn(node);
+  }
+
+  /** Each directory is looked through once in a layer: all that is left in it then is of this layer. */
+  #hideLowerIn(directory: TreeNode): void {
+    if (this.#hidden.has(directory)) return;
+    this.#hidden.add(directory);
+    const entries = this.#entries.get(directory)!;
+    for (const child of entries.values()) this.#hideLower(entries, child);
+  }
+
+  #hideLower(siblings: Map<ByteString, TreeNode>, node: TreeNode): void {
+    if (node.children !== undefined) this.#hideLowerIn(node);
+    if (this.#fresh!.has(node)) return;
+    if (node.children !== undefined && this.#entries.get(node)!.size > 0) {
+      // Only its path is left, which leads to what this layer has in it.
+      this.#describe(node, new TreeNode(node.name, IMPLIED_MODE));
+      return;
+    }
+    siblings.delete(node.name);
+    this.#count--;
+    if (node.children !== undefined) this.#forget(node);
   }
 
   // --- hardlinks ---------------------------------------------------------------------------------------

@@ -64,14 +64,50 @@ export async function treeOfTar(
   options: ReadTarOptions,
   onEntries: (count: number) => void = () => undefined,
 ): Promise<Omit<TarResult, 'archive'>> {
-  const { algorithm, inlineMax, verifyExisting = false, limits = TAR_LIMITS } = options;
+  const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
+  using sink = openSink(options);
+  await readEntries(stream, new TarReader(stream), tree, sink.content, onEntries);
+  return { root: tree.finish(), entries: tree.count, store: sink.finish() };
+}
+
+/** Where contents go: a store if there is one, and what is kept for the image. */
+export interface ContentSink extends Disposable {
+  readonly content: TarContent;
+  /** Makes the store durable. */
+  finish(): StoreSummary | undefined;
+}
+
+export function openSink(options: ReadTarOptions): ContentSink {
+  const { algorithm, inlineMax, verifyExisting = false } = options;
   if (inlineMax > INLINE_CONTENT_MAX) throw new RangeError('inlineMax is too large');
-  const tree = new TarTree(options, limits);
-  const reader = new TarReader(stream);
+  const store =
+    options.store === undefined ? undefined : new ObjectStore(options.store, { verifyExisting });
+  const content = new TarContent({ algorithm, inlineMax, store });
+  return {
+    content,
+    finish: () => store?.finish(),
+    [Symbol.dispose]: () => {
+      content[Symbol.dispose]();
+      store?.[Symbol.dispose]();
+    },
+  };
+}
+
+/** Takes entries until the archive ends. */
+export interface EntryTaker {
+  /** The node of a regular file that wants its content. */
+  add(entry: TarEntry): TreeNode | undefined;
+}
+
+/** Reads all entries of an archive, contents to `content`. */
+export async function readEntries(
+  stream: TarStream,
+  reader: TarReader,
+  tree: EntryTaker,
+  content: TarContent,
+  onEntries: (count: number) => void = () => undefined,
+): Promise<void> {
   try {
-    using store =
-      options.store === undefined ? undefined : new ObjectStore(options.store, { verifyExisting });
-    using content = new TarContent({ algorithm, inlineMax, store });
     let count = 0;
     for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
       const node = tree.add(entry);
@@ -79,7 +115,6 @@ export async function treeOfTar(
       if (++count % REPORT_ENTRIES === 0) onEntries(count);
     }
     onEntries(count);
-    return { root: tree.finish(), entries: tree.count, store: store?.finish() };
   } finally {
     await stream.close();
   }
