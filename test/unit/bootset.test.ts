@@ -60,7 +60,9 @@ const REFUSED: readonly Case[] = [
   [
     'an unknown setting that is like none',
     `${HEAD}images: [{ name: root, role: system, source: { directory: rootfs, zzzzzz: 1 } }]\n`,
-    ['images[0].source.zzzzzz is not a known setting, expected directory, tar, dump, objects'],
+    [
+      'images[0].source.zzzzzz is not a known setting, expected directory, tar, oci, ref, dump, objects',
+    ],
   ],
   [
     'a number for a version',
@@ -97,8 +99,8 @@ const REFUSED: readonly Case[] = [
   - { name: b, role: config, source: {} }
 `,
     [
-      'images[0].source has 2 of directory, tar and dump, expected one of them',
-      'images[1].source has 0 of directory, tar and dump, expected one of them',
+      'images[0].source has 2 of directory, tar, oci and dump, expected one of them',
+      'images[1].source has 0 of directory, tar, oci and dump, expected one of them',
     ],
   ],
   [
@@ -115,17 +117,32 @@ const REFUSED: readonly Case[] = [
     ],
   ],
   [
+    'an OCI source that is not there',
+    `${HEAD}images:
+  - { name: a, role: config, source: { oci: nowhere } }
+`,
+    ['images[0].source.oci is LAB/nowhere, which does not exist'],
+  ],
+  [
+    'an OCI image for boards of two kinds',
+    `${HEAD.replace('board: qemu-x86_64', 'board: [qemu-x86_64, qemu-aarch64]')}images:
+  - { name: a, role: config, source: { directory: rootfs } }
+  - { name: b, role: config, source: { oci: rootfs } }
+`,
+    ['images[1].source.oci is for one kind of machine, and the boards are x86_64 and aarch64'],
+  ],
+  [
     'settings without effect',
     `${HEAD}images:
   - { name: a, role: config, source: { dump: empty.dump }, recipe: { mtime: epoch, hardlinks: keep } }
   - { name: b, role: config, source: { directory: rootfs, objects: [rootfs] } }
-  - { name: c, role: config, source: { tar: empty.dump, objects: [rootfs] } }
+  - { name: c, role: config, source: { tar: empty.dump, ref: latest } }
 `,
     [
       'images[0].recipe.mtime has no effect on a dump, which already says what is in the image',
       'images[0].recipe.hardlinks has no effect on a dump, which already says what is in the image',
-      'images[1].source.objects has no effect on a directory, expected it beside dump only',
-      'images[2].source.objects has no effect on an archive, expected it beside dump only',
+      'images[1].source.objects has no effect here, expected it beside dump only',
+      'images[2].source.ref has no effect here, expected it beside oci only',
     ],
   ],
   [

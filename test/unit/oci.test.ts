@@ -183,6 +183,13 @@ test('three layers, and a whiteout that a later one undoes', async () => {
 test('a layer without its end is whole, for its digest says so', async () => {
   writeIndex(image([tarMember(file('f'))]));
   assert.equal(await shown(), ['/f f']);
+  // umoci leaves out what fills the last block up, too.
+  writeIndex(image([tarMember(file('f')).subarray(0, 513)]));
+  assert.equal(await shown(), ['/f f']);
+  for (const size of [400, 512, 600]) {
+    writeIndex(image([tarMember(file('f', 'x'.repeat(90))).subarray(0, size)]));
+    await expectCodeAsync(() => read(), 'FORMAT_TAR_TRUNCATED', `${size} bytes`);
+  }
 });
 
 test('an archive of the layout is the same', async () => {

@@ -306,14 +306,12 @@ async function readTarSource(request: Request, options: ReadTarOptions): Promise
 }
 
 async function readOciSource(request: Request, options: ReadTarOptions): Promise<Source> {
-  const { readOci } = await import('../image/oci.ts');
-  const { parsePlatform, showPlatform } = await import('../image/oci-manifest.ts');
+  const { ociRecord, readOci } = await import('../image/oci.ts');
+  const { parsePlatform } = await import('../image/oci-manifest.ts');
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
   const choice = { ref: request.ref, platform };
   const { root, store, image } = await readOci(request.source, { ...options, ...choice });
-  const { manifestDigest, configDigest, layers } = image;
-  const oci = { manifestDigest, configDigest, platform: showPlatform(image.platform), layers };
-  return { root, store, input: { oci } };
+  return { root, store, input: { oci: ociRecord(image) } };
 }
 
 /** A dump without --from-file would be told as a path that leads nowhere. */

@@ -11,7 +11,13 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import type { ByteString } from './byte-string.ts';
 import { OciBlobs } from './oci-blobs.ts';
-import { chooseImage, type OciChoice, type OciImage, type OciLayer } from './oci-manifest.ts';
+import {
+  chooseImage,
+  type OciChoice,
+  type OciImage,
+  type OciLayer,
+  showPlatform,
+} from './oci-manifest.ts';
 import { failTar } from './tar-error.ts';
 import { TarInput } from './tar-input.ts';
 import { TAR_LIMITS } from './tar-limits.ts';
@@ -57,6 +63,12 @@ export async function readOci(path: string, options: ReadOciOptions): Promise<Oc
     doneBytes += layer.size;
   }
   return { root: tree.finish(), entries: tree.count, store: sink.finish(), image };
+}
+
+/** What a record tells of an image: everything but its configuration. */
+export function ociRecord(image: OciImage): object {
+  const { manifestDigest, configDigest, layers } = image;
+  return { manifestDigest, configDigest, platform: showPlatform(image.platform), layers };
 }
 
 async function readLayer(

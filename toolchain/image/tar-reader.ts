@@ -49,7 +49,7 @@ export interface ContentConsumer {
 }
 
 export interface TarReaderOptions {
-  /** Take an archive without its end as whole: its digest has been checked. */
+  /** Take an archive without its end, or the last padding, as whole: a digest tells whether it is. */
   readonly isEndOptional?: boolean;
 }
 
@@ -146,8 +146,10 @@ export class TarReader {
   }
 
   async #finishData(): Promise<void> {
-    const left = this.#dataLeft + this.#padding;
-    if (left > 0) await this.#stream.skip(left);
+    if (this.#dataLeft > 0) await this.#stream.skip(this.#dataLeft);
+    // Some writers of layers stop after the last byte of the last file.
+    const canEnd = this.#isEndOptional && this.#padding > 0 && !(await this.#stream.hasMore());
+    if (this.#padding > 0 && !canEnd) await this.#stream.skip(this.#padding);
     this.#dataLeft = 0;
     this.#padding = 0;
     this.#map = undefined;

@@ -72,6 +72,11 @@ export class TarStream {
     }
   }
 
+  /** Whether there is another byte. */
+  async hasMore(): Promise<boolean> {
+    return this.#at < this.#piece.length || (await this.#fetch());
+  }
+
   async skip(size: number): Promise<void> {
     await this.pour(size, () => undefined);
   }

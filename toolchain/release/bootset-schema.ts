@@ -38,25 +38,34 @@ const source = z
     tar: path
       .optional()
       .describe('tar archive to build the image of; plain, or compressed with gzip, zstd or xz'),
+    oci: path
+      .optional()
+      .describe('OCI image layout, a directory or an archive, to build the image of'),
+    ref: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('name of the image in the OCI layout; the board says its platform'),
     dump: path.optional().describe('text in the format of composefs-dump(5)'),
     objects: z
       .array(path)
       .optional()
       .describe('object stores with the contents that a dump refers to; each object is measured'),
   })
-  .superRefine(({ directory, tar, dump, objects }, context) => {
+  .superRefine(({ directory, tar, oci, ref, dump, objects }, context) => {
     const problem = (key: string[], message: string): void =>
       context.addIssue({ code: 'custom', path: key, message, input: undefined });
-    const given = [directory, tar, dump].filter((each) => each !== undefined).length;
+    const given = [directory, tar, oci, dump].filter((each) => each !== undefined).length;
     if (given !== 1) {
-      problem([], `has ${given} of directory, tar and dump, expected one of them`);
+      problem([], `has ${given} of directory, tar, oci and dump, expected one of them`);
     } else if (dump === undefined && objects !== undefined) {
-      const what = tar === undefined ? 'a directory' : 'an archive';
-      problem(['objects'], `has no effect on ${what}, expected it beside dump only`);
+      problem(['objects'], 'has no effect here, expected it beside dump only');
+    } else if (oci === undefined && ref !== undefined) {
+      problem(['ref'], 'has no effect here, expected it beside oci only');
     }
   });
 
-/** Settings that say how a directory or an archive is read; a dump has been read already. */
+/** Settings that say how a directory, an archive or an OCI image is read; a dump has been read already. */
 const READING_RECIPE = ['mtime', 'xattrs', 'hardlinks', 'devices', 'inline_max'] as const;
 
 const recipe = z
@@ -101,7 +110,9 @@ const image = z
       .regex(IMAGE_NAME.pattern, 'expected lower-case letters, digits, dots, dashes, underscores')
       .describe('name, unique in the set'),
     role: z.enum(['system', 'container', 'config']).describe('what the image is'),
-    source: source.describe('what it is built from: a directory, a tar archive or a dump'),
+    source: source.describe(
+      'what it is built from: a directory, a tar archive, an OCI image or a dump',
+    ),
     mount: z
       .enum(['root', 'container', 'config'])
       .optional()

@@ -27,10 +27,12 @@ import { formatVersions } from '../image/versions.ts';
 import { BOOTSET_CONFIG, type BootsetSettings, type ImageSettings } from './bootset-schema.ts';
 
 export interface BootsetSource {
-  readonly kind: 'directory' | 'tar' | 'dump';
+  readonly kind: 'directory' | 'tar' | 'oci' | 'dump';
   /** As written in the file: what goes into the record. */
   readonly given: string;
   readonly path: string;
+  /** Name of the image in an OCI layout. */
+  readonly ref: string | undefined;
   /** Object stores that a dump's contents come from. */
   readonly objects: readonly string[];
 }
@@ -41,7 +43,7 @@ export interface BootsetImage extends Pick<ImageEntry, 'name' | 'role' | 'mount'
   readonly source: BootsetSource;
   readonly algorithm: VerityAlgorithm;
   readonly versions: FormatVersions;
-  /** How a directory or an archive is read; undefined for a dump. */
+  /** How the source is read; undefined for a dump. */
   readonly recipe: ImageRecipe | undefined;
   /** As written in the file, for the record. */
   readonly settings: ImageSettings;
@@ -75,9 +77,11 @@ export function loadBootset(path: string, options: LoadBootsetOptions = {}): Boo
   const images = settings.images.map((image) => bootsetImage(image, directory));
   file.refuse(missingSources(images));
   const { valid } = settings;
+  const boards = loadBoards(file, options.board, directory);
+  file.refuse(mixedMachines(images, boards));
   return {
     file,
-    boards: loadBoards(file, options.board, directory),
+    boards,
     product: settings.product,
     version: settings.version,
     epochs: new Map(
@@ -119,9 +123,25 @@ function loadBoards(
   return boards;
 }
 
+/** An OCI image is of one kind of machine; which one is chosen by the boards. */
+function mixedMachines(
+  images: readonly BootsetImage[],
+  boards: readonly ConfigFile<Board>[],
+): ConfigProblem[] {
+  const kinds = [...new Set(boards.map(({ value }) => value.arch))];
+  if (kinds.length < 2) return [];
+  return images.flatMap(({ source }, index) => {
+    if (source.kind !== 'oci') return [];
+    const message = `is for one kind of machine, and the boards are ${kinds.join(' and ')}`;
+    return [{ path: ['images', index, 'source', 'oci'], message }];
+  });
+}
+
 function bootsetImage(settings: ImageSettings, directory: string): BootsetImage {
   const { name, role, source, recipe } = settings;
-  const kind = (['directory', 'tar', 'dump'] as const).find((key) => source[key] !== undefined)!;
+  const kind = (['directory', 'tar', 'oci', 'dump'] as const).find(
+    (key) => source[key] !== undefined,
+  )!;
   const given = source[kind]!;
   const mount = settings.mount ?? (role === 'system' ? 'root' : role);
   const start = settings.start ?? (role === 'container' ? 'normal' : 'none');
@@ -135,6 +155,7 @@ function bootsetImage(settings: ImageSettings, directory: string): BootsetImage 
       kind,
       given,
       path: resolve(directory, given),
+      ref: source.ref,
       objects: (source.objects ?? []).map((path) => resolve(directory, path)),
     },
     algorithm: recipe.hash,
@@ -167,11 +188,18 @@ function imageRecipe(recipe: ImageSettings['recipe']): ImageRecipe {
   };
 }
 
+const WANTED = {
+  directory: 'directory',
+  tar: 'file',
+  oci: 'file or directory',
+  dump: 'file',
+} as const satisfies Record<BootsetSource['kind'], string>;
+
 /** Sources that are not there, all of them, before anything is built. */
 function missingSources(images: readonly BootsetImage[]): ConfigProblem[] {
   return images.flatMap(({ source }, index) => {
     const at = ['images', index, 'source'];
-    const wanted = source.kind === 'directory' ? 'directory' : 'file';
+    const wanted = WANTED[source.kind];
     return [
       ...missing([...at, source.kind], source.path, wanted),
       ...source.objects.flatMap((path, i) => missing([...at, 'objects', i], path, 'directory')),
@@ -179,9 +207,14 @@ function missingSources(images: readonly BootsetImage[]): ConfigProblem[] {
   });
 }
 
-function missing(at: ConfigPath, path: string, wanted: 'directory' | 'file'): ConfigProblem[] {
+function missing(
+  at: ConfigPath,
+  path: string,
+  wanted: 'directory' | 'file' | 'file or directory',
+): ConfigProblem[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return [{ path: at, message: `is ${path}, which does not exist` }];
-  if (wanted === 'directory' ? stat.isDirectory() : stat.isFile()) return [];
+  const kind = stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : 'none';
+  if (wanted.split(' or ').includes(kind)) return [];
   return [{ path: at, message: `is ${path}, expected a ${wanted}` }];
 }

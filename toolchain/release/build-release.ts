@@ -177,6 +177,7 @@ async function buildImages(
     const { root, ...source } = await readSource(image, {
       store,
       threads: options.threads,
+      arch: bootset.boards[0]!.value.arch,
       signal: options.signal,
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.done());
@@ -301,7 +302,7 @@ function parseSourceDateEpoch(text: string | undefined): number | undefined {
 /** A release inside a source would become part of what it is built from. */
 function refuseOutputInSource(output: string, bootset: Bootset): void {
   for (const { source, name } of bootset.images) {
-    if (source.kind !== 'directory') continue;
+    if (source.kind !== 'directory' && source.kind !== 'oci') continue;
     if (!isInside(output, source.path) && !isInside(source.path, output)) continue;
     throw new ColdsealError(
       'USAGE_STORE_IN_SOURCE',

@@ -57,8 +57,7 @@ function inputOf({ image, source, treeSha256 }: BuiltSetImage): object {
   return {
     name: image.name,
     [image.source.kind]: image.source.given,
-    ...(source.dumpSha256 === undefined ? {} : { dumpSha256: source.dumpSha256 }),
-    ...(source.archive === undefined ? {} : { archive: source.archive }),
+    ...source.input,
     entries: source.entries,
     bytes: source.bytes,
     treeSha256,

@@ -3,14 +3,15 @@
  */
 import { createHash } from 'node:crypto';
 import { distinctObjects, type ObjectReference } from '../../runtime/format/object-list.ts';
+import type { Board } from '../board/schema.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
 import { namingFile, namingFileAsync } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
+import { ociRecord, readOci } from '../image/oci.ts';
 import { scanDirectory } from '../image/scan.ts';
 import { readTar, type ReadTarOptions } from '../image/tar.ts';
-import type { TarDigests } from '../image/tar-input.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';
 import type { BootsetImage } from './bootset.ts';
@@ -20,6 +21,8 @@ export interface ReadSourceOptions {
   /** Object store of the release. */
   readonly store: string;
   readonly threads: number;
+  /** Architecture of the boards, which chooses among the images of an OCI layout. */
+  readonly arch: Board['arch'];
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -33,10 +36,8 @@ export interface SourceTree {
   /** Newest modification time in whole seconds, never below 0. */
   readonly newest: number;
   readonly objects: readonly ObjectReference[];
-  /** SHA-256 of the dump file, for a dump. */
-  readonly dumpSha256: string | undefined;
-  /** Sizes and digests of the archive, for one. */
-  readonly archive: TarDigests | undefined;
+  /** What names the input beside its path: digests of a dump, an archive, an OCI image. */
+  readonly input: object;
 }
 
 /** Reads one image's source and stores its objects. Throws what scanning, parsing and storing throw. */
@@ -45,15 +46,21 @@ export async function readSource(
   options: ReadSourceOptions,
 ): Promise<SourceTree> {
   if (image.source.kind === 'dump') return readDumpSource(image, options);
-  const { root, archive } = await readTree(image, options);
-  return describeTree(root, { archive });
+  const { root, input = {} } = await readTree(image, options);
+  return describeTree(root, input);
 }
 
-/** A directory or an archive, by the same recipe. */
+/** Architectures in the words of OCI, which are those of Go. */
+const OCI_ARCHITECTURES: Readonly<Record<Board['arch'], string>> = {
+  x86_64: 'amd64',
+  aarch64: 'arm64',
+};
+
+/** A directory, an archive or an OCI image, by the same recipe. */
 async function readTree(
   { source, recipe, algorithm }: BootsetImage,
   options: ReadSourceOptions,
-): Promise<{ root: TreeNode; archive?: TarDigests }> {
+): Promise<{ root: TreeNode; input?: object }> {
   const settings: ReadTarOptions = {
     algorithm,
     inlineMax: recipe!.inlineMax,
@@ -68,7 +75,16 @@ async function readTree(
   if (source.kind === 'directory') {
     return scanDirectory(byteStringOfText(source.path), { ...settings, threads: options.threads });
   }
-  return namingFileAsync(`Cannot use archive ${source.path}`, () => readTar(source.path, settings));
+  return namingFileAsync(`Cannot use ${source.path}`, async () => {
+    if (source.kind === 'tar') {
+      const { root, archive } = await readTar(source.path, settings);
+      return { root, input: { archive } };
+    }
+    const platform = { os: 'linux', architecture: OCI_ARCHITECTURES[options.arch] };
+    const choice = { ref: source.ref, platform };
+    const { root, image } = await readOci(source.path, { ...settings, ...choice });
+    return { root, input: { image: ociRecord(image) } };
+  });
 }
 
 async function readDumpSource(
@@ -84,10 +100,7 @@ async function readDumpSource(
   return describeTree(root, { dumpSha256: createHash('sha256').update(bytes).digest('hex') });
 }
 
-function describeTree(
-  root: TreeNode,
-  { dumpSha256, archive }: Partial<Pick<SourceTree, 'dumpSha256' | 'archive'>>,
-): SourceTree {
+function describeTree(root: TreeNode, input: object): SourceTree {
   let entries = 0;
   let bytes = 0;
   let newest = 0;
@@ -104,8 +117,7 @@ function describeTree(
     bytes,
     newest,
     objects: objectReferences(root),
-    dumpSha256,
-    archive,
+    input,
   };
 }
 
