@@ -282,7 +282,7 @@ test('image build --from-tar: a file, stdin, a store, and what it says', async (
   assert.is(result['archive']!['tarBytes'], archive.length);
   assert.is(result['store']!['copied'], 1);
   const piped = await runCli([...args, '-', '--print-digest-only'], { input: archive });
-  assert.is(piped.stdout.trim(), result['digest'] as unknown as string);
+  assert.is(piped.stdout.trim(), result['digest']);
   const missing = await runCli(['image', 'missing', '--basedir=o', 'a.cfs'], settings);
   assert.is(missing.code, 0, missing.stderr);
 });

@@ -73,8 +73,10 @@ type Descriptor = z.output<typeof descriptor>;
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
 /** Layers that are archives; what else there is (encrypted ones, artifacts) has no files. */
-const LAYER_TYPES =
-  /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+(gzip|zstd))?|docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.(gzip|zstd))?)$/;
+const LAYER_TYPES: readonly RegExp[] = [
+  /^application\/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+(gzip|zstd))?$/,
+  /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.(gzip|zstd))?$/,
+];
 const INDEX_TYPES = /\.image\.index\.|\.manifest\.list\./;
 
 /** Chooses the image of a layout. Throws USAGE_OCI_CHOICE, FORMAT_OCI_*, VERIFY_OCI_BLOB. */
@@ -117,7 +119,7 @@ function fits(has: OciPlatform | undefined, wanted: OciPlatform | undefined): bo
 function openImage(blobs: OciBlobs, chosen: Descriptor, choice: OciChoice): OciImage {
   const { config: at, layers } = parse(blobs.readJson(chosen), chosen.digest, manifest);
   for (const { digest, mediaType = '' } of layers) {
-    if (LAYER_TYPES.test(mediaType)) continue;
+    if (LAYER_TYPES.some((type) => type.test(mediaType))) continue;
     failFormat('FORMAT_OCI_MEDIA_TYPE', `the layer ${digest} is of type "${mediaType}"`);
   }
   const value = parse(blobs.readJson(at), at.digest, config);

@@ -48,7 +48,7 @@ const OPAQUE = '.wh..wh..opq';
 /** Bookkeeping of AUFS, which Docker left in layers long ago. */
 const AUFS = '.wh..wh.';
 
-/** Reads an image layout, a directory or an archive. Throws what its parts throw, VERIFY_OCI_BLOB, VERIFY_OCI_DIFF_ID. */
+/** Reads an image layout, a directory or an archive. Throws FORMAT_OCI_*, VERIFY_OCI_*, FORMAT_TAR_*, HOST_*. */
 export async function readOci(path: string, options: ReadOciOptions): Promise<OciResult> {
   const blobs = await OciBlobs.open(path, options.interrupted);
   const image = chooseImage(blobs, options);
