@@ -241,6 +241,27 @@ test('one image is chosen by platform and by name, never by its place', async ()
   await expectCodeAsync(() => read(platform('linux/amd64')), 'FORMAT_OCI_CONFIG');
 });
 
+test('a variant counts where both sides say one', async () => {
+  const v6 = image([tarOf(file('v6'))], { architecture: 'arm', config: { variant: 'v6' } });
+  const v7 = image([tarOf(file('v7'))], { architecture: 'arm', config: { variant: 'v7' } });
+  const withVariant = (each: Json, variant: string): Json => ({
+    ...each,
+    platform: { os: 'linux', architecture: 'arm', variant },
+  });
+  writeIndex(withVariant(v6, 'v6'), withVariant(v7, 'v7'));
+  assert.equal(await shown({ platform: parsePlatform('linux/arm/v7') }), ['/v7 v7']);
+  const any = { platform: parsePlatform('linux/arm') };
+  await expectCodeAsync(() => read(any), 'USAGE_OCI_CHOICE', 'two variants');
+  writeIndex(v7);
+  assert.equal(await shown({ platform: parsePlatform('linux/arm/v7') }), ['/v7 v7']);
+  assert.equal(await shown(any), ['/v7 v7']);
+  await expectCodeAsync(
+    () => read({ platform: parsePlatform('linux/arm/v6') }),
+    'FORMAT_OCI_CONFIG',
+    'only the configuration tells',
+  );
+});
+
 test('a platform as it is written', () => {
   for (const text of ['linux/arm64', 'linux/arm/v7']) {
     assert.is(showPlatform(parsePlatform(text)), text);

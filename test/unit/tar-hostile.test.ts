@@ -234,10 +234,11 @@ test('PAX headers that are malformed', async () => {
       ['a length that ends before its key', '2 a=b\n'],
       ['a negative length', '-13 comment=x\n'],
       ['a hexadecimal length', '0xd comment=x\n'],
-      ['a length of 8 digits', '00000013 comment=x\n'],
+      ['a length of 8 digits', '00000019 comment=x\n'],
       ['a length beyond the header', '999999 comment=x\n'],
       ['no =', '9 hello\n\n'.slice(0, 9)],
       ['an empty key', '6 =xx\n'],
+      ['a second record without bytes', `${good}0 comment=x\n`],
       ['a second record that is cut', `${good}20 comment=cut\n`],
       ['zeros behind', `${good}\0\0\0`],
     ].map(([label, text]) => [label!, 'FORMAT_TAR_PAX', ...rawPax(text!)]),
@@ -374,6 +375,7 @@ test('sparse maps that contradict themselves', async () => {
     ['old regions that overlap', old([0, 4, 3, 3])],
     ['an old region beyond the end', old([5990, 7], 5996)],
     ['an old negative region', old([-7, 7])],
+    ['an old region of negative size', old([10, -3, 7, 10])],
     ['an old negative size', old([0, 7], -1)],
   ];
   await refuseAll(rows.map(([label, member]) => [label, 'FORMAT_TAR_SPARSE', member]));
@@ -512,7 +514,9 @@ test('files that cannot be read', async () => {
   using dir = tempDir();
   const options = { ...TAR_OPTIONS, store: join(dir.path, 'objects') };
   await expectCodeAsync(() => readTar(dir.path, options), 'USAGE_NOT_A_FILE');
-  await expectCodeAsync(() => readTar(join(dir.path, 'none'), options), 'HOST_NOT_FOUND');
+  const missing = join(dir.path, 'none');
+  const error = await expectCodeAsync(() => readTar(missing, options), 'HOST_NOT_FOUND');
+  assert.ok(error.message.includes(missing), 'it is named');
   assert.not.ok(existsSync(options.store), 'no store is made for nothing');
 });
 

@@ -230,6 +230,8 @@ test('extended attributes in all their spellings', async () => {
     ],
     [[['RHT.security.selinux', 'u:r:t:s0']], 'security.selinux=u:r:t:s0\0'],
     [[['SCHILY.acl.access', 'user::rwx,group::r-x,other::r--']], ''],
+    [[['SCHILY.acl.access', '']], ''],
+    [[['SCHILY.acl.default', '']], ''],
   ];
   for (const [pax, expected] of rows) {
     assert.is(await showF({ pax }), `${FILE} ${expected}`.trim(), JSON.stringify(pax));
@@ -304,6 +306,8 @@ const LINKED: readonly TarMember[] = [
   { name: 'a', type: '1', linkName: '/c', mode: 0o777 },
   { name: 's', type: '2', linkName: 't' },
   { name: 's2', type: '1', linkName: 's' },
+  { name: 'n', type: '3', major: 1, minor: 3 },
+  { name: 'n2', type: '1', linkName: 'n' },
   { name: 'b', content: 'new' },
   { name: 'd', type: '1', linkName: 'b' },
   { name: 'd', type: '1', linkName: 'd' },
@@ -317,6 +321,8 @@ test('a hardlink is what its target was when it came', async () => {
     '/b': `${FILE} "new"`,
     '/c': '100600 0:0 0.0 "old"',
     '/d': `${FILE} "new"`,
+    '/n': '20644 0:0 0.0 rdev 103',
+    '/n2': '20644 0:0 0.0 rdev 103',
     '/s': '120777 0:0 0.0 t',
     '/s2': '120777 0:0 0.0 t',
   });
@@ -329,6 +335,8 @@ test('a hardlink is what its target was when it came', async () => {
     `/b ${FILE} "new" 2`,
     '/c hardlink to a 1',
     '/d hardlink to b 1',
+    '/n 20644 0:0 0.0 rdev 103 2',
+    '/n2 hardlink to n 1',
     '/s 120777 0:0 0.0 t 2',
     '/s2 hardlink to s 1',
   ]);
@@ -539,6 +547,26 @@ test('contents go into the store as they are, once', async () => {
     readdirSync(store).filter((name) => name.startsWith('.')),
     [],
   );
+});
+
+test('around the size up to which contents are hashed in memory', async () => {
+  using dir = tempDir();
+  const store = join(dir.path, 'objects');
+  for (const length of [(1 << 20) - 1, 1 << 20, (1 << 20) + 1]) {
+    const content = Buffer.alloc(length);
+    content.write('x', 5000);
+    const pax = [
+      ['GNU.sparse.size', String(length)],
+      ['GNU.sparse.map', '5000,1'],
+    ] as const;
+    const members: TarMember[] = [
+      { name: 'sparse', content: 'x', pax },
+      { name: 'whole', content },
+    ];
+    const { children } = await treeOfBytes(tarOf(...members), { store });
+    assert.is(children![0]!.digest, children![1]!.digest, `${length}`);
+    assert.is(readFileSync(join(store, children![0]!.payload!)).compare(content), 0);
+  }
 });
 
 test('the record of an archive: what it was, and what was inside', async () => {
