@@ -2,6 +2,7 @@
  * Others make the archive, or unpack it: GNU tar, bsdtar and Python's tarfile as makers, a scan of the directory as
  * judge of the tree, GNU tar's own unpacking as judge of odd archives.
  */
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
@@ -29,6 +30,7 @@ import type { TreeNode } from '../../toolchain/image/tree.ts';
 import { bootsetLab, LAB_BOOTSET } from '../support/bootset-lab.ts';
 import { runTool } from '../support/file-systems.ts';
 import { makeNode, setMtime, setXattr } from '../support/native.ts';
+import { expectCodeAsync } from '../support/expect-code.ts';
 import { runCli } from '../support/run-cli.ts';
 import { TAR_OPTIONS } from '../support/tar-lab.ts';
 import { tarOf } from '../support/tar-writer.ts';
@@ -314,6 +316,33 @@ test('image build --from-tar: what is refused leaves nothing', async () => {
     assert.ok(stderr.includes(code), `${args}: expected ${code} in ${stderr}`);
     assert.equal(readdirSync(dir.path), before, args);
   }
+});
+
+test('a refused archive ends its program, and leaves no open file', async () => {
+  requireTool('zstd', 'zstd');
+  const members = Array.from({ length: 20 }, (_, i) => ({
+    name: `f${i}`,
+    content: randomBytes(1 << 20),
+  }));
+  writeFileSync(at('a.tar'), tarOf({ name: '../up' }, ...members));
+  const before = readdirSync('/proc/self/fd').length;
+  const children = (): string => readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1');
+  const childrenBefore = children();
+  for (const [tool, suffix] of [
+    ['zstd', 'zst'],
+    ['gzip', 'gz'],
+  ]) {
+    runTool(tool!, ['-qk', at('a.tar')]);
+    for (let i = 0; i < 5; i++) {
+      const read = (): Promise<unknown> => readTar(at(`a.tar.${suffix}`), TAR_OPTIONS);
+      await expectCodeAsync(read, 'FORMAT_TAR_TRAVERSAL', tool);
+    }
+  }
+  for (let i = 0; i < 100 && readdirSync('/proc/self/fd').length > before; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok(readdirSync('/proc/self/fd').length <= before, 'open files');
+  assert.is(children(), childrenBefore, 'programs');
 });
 
 test('without the program for a compression its package is named', async () => {

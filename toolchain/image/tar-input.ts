@@ -67,6 +67,8 @@ export class TarInput implements Disposable {
   /** Where the next bytes are read; undefined for wherever the descriptor is. */
   #next: number | undefined;
   #end = Infinity;
+  #reading: Promise<{ bytesRead: number }> | undefined;
+  #isClosed = false;
 
   /** Opens a file, part of one, or stdin for `-`. Throws HOST_NOT_FOUND, USAGE_NOT_A_FILE and the like. */
   constructor(path: string, signal?: AbortSignal, part?: FilePart) {
@@ -91,8 +93,12 @@ export class TarInput implements Disposable {
     );
   }
 
+  /** Who stopped early may have left a read under way; its descriptor must not become another file's before. */
   [Symbol.dispose](): void {
-    if (this.#fd > 2) closeSync(this.#fd);
+    this.#isClosed = true;
+    if (this.#fd <= 2) return;
+    if (this.#reading === undefined) closeSync(this.#fd);
+    else void this.#reading.catch(() => undefined).then(() => closeSync(this.#fd));
   }
 
   /** The uncompressed archive. Throws FORMAT_TAR_COMPRESSION, HOST_TOOL_MISSING. */
@@ -139,6 +145,7 @@ export class TarInput implements Disposable {
   async *filePieces(): AsyncGenerator<Uint8Array> {
     for (;;) {
       this.#signal?.throwIfAborted();
+      if (this.#isClosed) return;
       const buffer = Buffer.allocUnsafeSlow(PIECE_SIZE);
       const count = await this.#read(buffer);
       if (count === 0) return;
@@ -155,10 +162,13 @@ export class TarInput implements Disposable {
       try {
         const at = this.#next;
         const size = at === undefined ? PIECE_SIZE : Math.min(PIECE_SIZE, this.#end - at);
-        const { bytesRead } = await readAsync(this.#fd, buffer, 0, size, at ?? null);
+        this.#reading = readAsync(this.#fd, buffer, 0, size, at ?? null);
+        const { bytesRead } = await this.#reading;
+        this.#reading = undefined;
         if (at !== undefined) this.#next = at + bytesRead;
         return bytesRead;
       } catch (error) {
+        this.#reading = undefined;
         if (errnoOf(error) !== 'EAGAIN') throw explainSysError(error, `Cannot read ${this.#path}`);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
