@@ -25,6 +25,16 @@ export interface ModelledStorage {
   readonly stages: readonly { readonly name: string; readonly modelledMs: number }[];
 }
 
+/** The rate of a storage that counts, a measured one before a ceiling, and where it is from; undefined: none is known. */
+export function rateOf({
+  measured_mb_s: measured,
+  ceiling_mb_s: ceiling,
+}: Board['storage'][number]): Pick<ModelledStorage, 'mbPerS' | 'evidence'> | undefined {
+  if (measured !== undefined) return { mbPerS: measured.value, evidence: measured.evidence };
+  if (ceiling === undefined) return undefined;
+  return { mbPerS: ceiling.value, evidence: `ceiling, ${ceiling.evidence}` };
+}
+
 /** The modelled time of every storage that the board file has a rate for. */
 export function modelStorage(
   storage: Board['storage'],
@@ -33,16 +43,15 @@ export function modelStorage(
   stages: readonly StageIo[] = [],
 ): ModelledStorage[] {
   return storage.flatMap((each) => {
-    const { kind, measured_mb_s: measured, ceiling_mb_s: ceiling, read_latency_us: latency } = each;
-    const rate = measured ?? ceiling;
+    const { kind, read_latency_us: latency } = each;
+    const rate = rateOf(each);
     if (rate === undefined) return [];
     const readMs = (reads: number, bytes: number): number =>
-      (reads * (latency?.value ?? 0)) / 1000 + bytes / 1000 / rate.value;
+      (reads * (latency?.value ?? 0)) / 1000 + bytes / 1000 / rate.mbPerS;
     return [
       {
         kind,
-        mbPerS: rate.value,
-        evidence: measured === undefined ? `ceiling, ${rate.evidence}` : rate.evidence,
+        ...rate,
         latencyUs: latency?.value ?? null,
         latencyEvidence: latency?.evidence ?? null,
         loadMs: readMs(0, bootBytes),

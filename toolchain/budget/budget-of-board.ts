@@ -1,6 +1,7 @@
 /** The budget of a board file in the units of evidence: nanoseconds, and lists in a fixed order. Pure. */
 import { BUDGET_STAGES } from '../board/boot-settings.ts';
 import type { Board } from '../board/schema.ts';
+import { rateOf } from '../board/storage-model.ts';
 import type { EvidenceBudget, EvidenceSettings, EvidenceStorage } from './evidence.ts';
 
 const ns = (ms: number): number => Math.round(ms * 1e6);
@@ -28,15 +29,15 @@ export function budgetOfBoard({ budget }: Pick<Board, 'budget'>): EvidenceBudget
 
 /** Every storage that the board file has a rate for; a measured one counts before a ceiling. */
 export function storageOfBoard({ storage }: Pick<Board, 'storage'>): EvidenceStorage[] {
-  return storage.flatMap(({ kind, measured_mb_s: measured, ceiling_mb_s: ceiling, ...each }) => {
-    const rate = measured ?? ceiling;
+  return storage.flatMap((each) => {
+    const { kind, read_latency_us: latency } = each;
+    const rate = rateOf(each);
     if (rate === undefined) return [];
-    const latency = each.read_latency_us;
     return [
       {
         kind,
-        bytesPerS: rate.value * 1e6,
-        evidence: measured === undefined ? `ceiling, ${rate.evidence}` : rate.evidence,
+        bytesPerS: rate.mbPerS * 1e6,
+        evidence: rate.evidence,
         latencyNs: latency === undefined ? null : Math.round(latency.value * 1000),
       },
     ];
