@@ -25,7 +25,7 @@ export interface ModelledStorage {
   readonly stages: readonly { readonly name: string; readonly modelledMs: number }[];
 }
 
-/** The rate of a storage that counts, a measured one before a ceiling, and where it is from; undefined: none is known. */
+/** The rate of a storage that counts, a measured one before a ceiling, and its source. Undefined: none is known. */
 export function rateOf({
   measured_mb_s: measured,
   ceiling_mb_s: ceiling,

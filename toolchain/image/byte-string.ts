@@ -44,3 +44,14 @@ export function nodePath(path: ByteString): string | Buffer {
   // oxlint-disable-next-line no-control-regex -- the whole of ASCII, control characters included
   return /^[\x01-\x7f]*$/.test(path) ? path : bytesOf(path);
 }
+
+/** Longer than any name of a file, or than the path of an object. */
+const flatten = Buffer.alloc(256);
+
+/**
+ * A copy of a name of at most 256 bytes without what it was made of: the pieces that were put together, which take four
+ * times the memory, or the path that it was cut from, which would stay with it.
+ */
+export function flat(text: string): ByteString {
+  return flatten.toString('latin1', 0, flatten.write(text, 0, 'latin1')) as ByteString;
+}

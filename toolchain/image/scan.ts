@@ -21,7 +21,7 @@ import {
 import { HashPool } from '../objects/hash-pool.ts';
 import { objectPath } from '../objects/layout.ts';
 import type { StoreSummary } from '../objects/store.ts';
-import { byteString, nodePath, showBytes, type ByteString } from './byte-string.ts';
+import { byteString, flat, nodePath, showBytes, type ByteString } from './byte-string.ts';
 import {
   isRegular,
   NO_XATTRS,
@@ -252,13 +252,6 @@ class Scanner {
     }
     return result.length === 0 ? NO_XATTRS : sortXattrs(result);
   }
-}
-
-const flatten = Buffer.alloc(256);
-
-/** A copy of a short ASCII string without the pieces it was made of, which would take four times the memory. */
-function flat(text: string): ByteString {
-  return flatten.toString('latin1', 0, flatten.write(text, 0, 'latin1')) as ByteString;
 }
 
 function crosses(before: number, after: number, step: number): boolean {

@@ -9,7 +9,7 @@
  *   an archive means depends on who unpacks it.
  */
 import { SYMLINK_TARGET_MAX, XATTR_ACL_ACCESS } from '../../runtime/format/composefs.ts';
-import type { ByteString } from './byte-string.ts';
+import { type ByteString, flat } from './byte-string.ts';
 import { modeWithAcl } from './tar-acl.ts';
 import { failTar, showName, type TarPlace } from './tar-error.ts';
 import type { TarLimits } from './tar-limits.ts';
@@ -368,12 +368,5 @@ function deviceNumber({ major, minor, place }: TarEntry): number {
 }
 
 function lastPart(path: ByteString): ByteString {
-  return flat(path.slice(path.lastIndexOf('/') + 1) as ByteString);
-}
-
-const flatten = Buffer.alloc(256);
-
-/** A copy of a name without the path it was cut from, which would stay in memory with it. */
-function flat(name: ByteString): ByteString {
-  return flatten.toString('latin1', 0, flatten.write(name, 0, 'latin1')) as ByteString;
+  return flat(path.slice(path.lastIndexOf('/') + 1));
 }
