@@ -20,8 +20,10 @@ import { ROOT } from '../../toolchain/dev/root.ts';
 import { openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
 import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { bootOf, releaseOf } from './history-lab.ts';
+import { OciWriter } from './oci-writer.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { measuredBoots, OTHER_STAGE_MS } from './measured-boots.ts';
+import { tarOf } from './tar-writer.ts';
 import { tempDir, type TempDir } from './temp-dir.ts';
 
 /** Made in this order by a command with its arguments; the examples of that same command do not find it. */
@@ -56,6 +58,17 @@ images:
   ['slower.jsonl', exampleRecords({ 'verify a': 24 })],
   ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
+
+/** `rootfs` as an archive and as the one layer of a container image. */
+function writeArchives(dir: string): void {
+  const members = ENTRIES.filter(([path]) => path.startsWith('rootfs/'));
+  const archive = tarOf(
+    ...members.map(([path, content]) => ({ name: path.slice('rootfs/'.length), content })),
+  );
+  writeFileSync(join(dir, 'rootfs.tar'), archive);
+  const layout = new OciWriter(join(dir, 'app.oci'));
+  layout.writeIndex(layout.image([archive], { architecture: 'arm64' }));
+}
 
 /** Two boots of the virtual ARM board, with other times for some stages. */
 function exampleRecords(stageMs: Readonly<Record<string, number>>): string {
@@ -110,6 +123,7 @@ export function makeExampleFixture(commands: readonly Command[]): ExampleFixture
     chmodSync(join(dir.path, root, 'usr/bin/hello'), 0o755);
     symlinkSync('usr/bin', join(dir.path, root, 'bin'));
   }
+  writeArchives(dir.path);
   mkdirSync(join(dir.path, 'mnt'));
   const kernelConfig = 'test/vectors/kernel-configs/debian-cloud-arm64.config';
   cpSync(join(ROOT, kernelConfig), join(dir.path, 'kernel.config'));

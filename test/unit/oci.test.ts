@@ -1,6 +1,5 @@
 /** OCI layouts to trees: layers and whiteouts in any order, the choice of an image, and what is damaged. */
-import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -11,63 +10,22 @@ import { parsePlatform, showPlatform } from '../../toolchain/image/oci-manifest.
 import { readOci, type ReadOciOptions } from '../../toolchain/image/oci.ts';
 import { walkTree } from '../../toolchain/image/tree.ts';
 import { expectCode, expectCodeAsync } from '../support/expect-code.ts';
+import { INDEX_TYPE, LAYER_TYPE, OciWriter, sha256, type Json } from '../support/oci-writer.ts';
 import { TAR_OPTIONS } from '../support/tar-lab.ts';
 import { tarMember, tarOf, type TarMember } from '../support/tar-writer.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('oci');
 
-const LAYER_TYPE = 'application/vnd.oci.image.layer.v1.tar';
-const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
-const INDEX_TYPE = 'application/vnd.oci.image.index.v1+json';
-
-type Json = Record<string, unknown>;
-
 let dir: TempDir;
+let layout: OciWriter;
 test.before.each(() => {
   dir = tempDir();
-  mkdirSync(join(dir.path, 'blobs/sha256'), { recursive: true });
-  writeFileSync(join(dir.path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  layout = new OciWriter(dir.path);
 });
 test.after.each(() => dir.remove());
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-function blob(bytes: Uint8Array): Json {
-  const hex = sha256(bytes);
-  writeFileSync(join(dir.path, 'blobs/sha256', hex), bytes);
-  return { digest: `sha256:${hex}`, size: bytes.length };
-}
-
-function json(value: unknown, mediaType: string): Json {
-  return { mediaType, ...blob(Buffer.from(JSON.stringify(value))) };
-}
-
-interface ImageParts {
-  readonly architecture?: string;
-  readonly config?: Json;
-  readonly manifest?: Json;
-  readonly layerType?: string;
-  readonly diffIds?: readonly string[];
-}
-
-/** An image of uncompressed layers, of which every second is stored compressed. */
-function image(layers: readonly Buffer[], parts: ImageParts = {}): Json {
-  const { architecture = 'amd64', layerType = LAYER_TYPE } = parts;
-  const descriptors = layers.map((tar, i) => ({
-    mediaType: layerType,
-    ...blob(i % 2 === 0 ? tar : gzipSync(tar)),
-  }));
-  const diffIds = parts.diffIds ?? layers.map((tar) => `sha256:${sha256(tar)}`);
-  const rootfs = { type: 'layers', diff_ids: diffIds };
-  const config = json({ os: 'linux', architecture, rootfs, ...parts.config }, 'config');
-  const manifest = { schemaVersion: 2, config, layers: descriptors, ...parts.manifest };
-  return { ...json(manifest, MANIFEST_TYPE), platform: { os: 'linux', architecture } };
-}
-
-function writeIndex(...manifests: Json[]): void {
-  writeFileSync(join(dir.path, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
-}
+const blobPath = (hex: string): string => join(dir.path, 'blobs/sha256', hex);
 
 function read(options: Partial<ReadOciOptions> = {}): ReturnType<typeof readOci> {
   return readOci(dir.path, { ...TAR_OPTIONS, ...options });
@@ -167,34 +125,34 @@ const LAYERS: readonly (readonly [label: string, upper: readonly TarMember[], sh
 
 test('a layer over another', async () => {
   for (const [label, upper, expected] of LAYERS) {
-    writeIndex(image([tarOf(...BASE), tarOf(...upper)]));
+    layout.writeIndex(layout.image([tarOf(...BASE), tarOf(...upper)]));
     assert.is((await shown({ hardlinks: true })).join(', '), expected, label);
   }
 });
 
 test('three layers, and a whiteout that a later one undoes', async () => {
   const layers = [tarOf(...BASE), tarOf(whiteout('.wh.a')), tarOf(file('a/x', 'third'))];
-  writeIndex(image(layers));
+  layout.writeIndex(layout.image(layers));
   assert.equal(await shown(), ['/a/ 755', '/a/x third', '/f f']);
-  writeIndex(image([]));
+  layout.writeIndex(layout.image([]));
   assert.equal(await shown(), []);
 });
 
 test('a layer without its end is whole, for its digest says so', async () => {
-  writeIndex(image([tarMember(file('f'))]));
+  layout.writeIndex(layout.image([tarMember(file('f'))]));
   assert.equal(await shown(), ['/f f']);
   // umoci leaves out what fills the last block up, too.
-  writeIndex(image([tarMember(file('f')).subarray(0, 513)]));
+  layout.writeIndex(layout.image([tarMember(file('f')).subarray(0, 513)]));
   assert.equal(await shown(), ['/f f']);
   for (const size of [400, 512, 600]) {
-    writeIndex(image([tarMember(file('f', 'x'.repeat(90))).subarray(0, size)]));
+    layout.writeIndex(layout.image([tarMember(file('f', 'x'.repeat(90))).subarray(0, size)]));
     await expectCodeAsync(() => read(), 'FORMAT_TAR_TRUNCATED', `${size} bytes`);
   }
 });
 
 test('an archive of the layout is the same', async () => {
   const config = { config: { Entrypoint: ['/f'] } };
-  writeIndex(image([tarOf(...BASE), tarOf(whiteout('a/.wh.x'))], { config }));
+  layout.writeIndex(layout.image([tarOf(...BASE), tarOf(whiteout('a/.wh.x'))], { config }));
   const expected = await read();
   const members = readdirSync(dir.path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -211,48 +169,51 @@ test('an archive of the layout is the same', async () => {
 });
 
 test('one image is chosen by platform and by name, never by its place', async () => {
-  const arm = image([tarOf(file('arm'))], { architecture: 'arm64' });
-  const intel = image([tarOf(file('intel'))]);
+  const arm = layout.image([tarOf(file('arm'))], { architecture: 'arm64' });
+  const intel = layout.image([tarOf(file('intel'))]);
   const named = (each: Json, name: string): Json => ({
     ...each,
     annotations: { 'org.opencontainers.image.ref.name': name },
   });
-  const attestation = { ...image([]), platform: { os: 'unknown', architecture: 'unknown' } };
-  const nested = json({ schemaVersion: 2, manifests: [arm, intel, attestation] }, INDEX_TYPE);
+  const attestation = { ...layout.image([]), platform: { os: 'unknown', architecture: 'unknown' } };
+  const nested = layout.json(
+    { schemaVersion: 2, manifests: [arm, intel, attestation] },
+    INDEX_TYPE,
+  );
   const platform = (text: string): Partial<ReadOciOptions> => ({ platform: parsePlatform(text) });
   for (const index of [[arm, intel], [nested], [named(nested, 'v1'), named(nested, 'latest')]]) {
-    writeIndex(...index);
+    layout.writeIndex(...index);
     assert.equal(await shown(platform('linux/arm64')), ['/arm arm']);
     assert.equal(await shown(platform('linux/amd64')), ['/intel intel']);
     await expectCodeAsync(() => read(), 'USAGE_OCI_CHOICE', 'two images');
     await expectCodeAsync(() => read(platform('linux/riscv64')), 'USAGE_OCI_CHOICE');
     await expectCodeAsync(() => read(platform('windows/amd64')), 'USAGE_OCI_CHOICE');
   }
-  writeIndex(named(arm, 'a'), named(intel, 'b'));
+  layout.writeIndex(named(arm, 'a'), named(intel, 'b'));
   assert.equal(await shown({ ref: 'b' }), ['/intel intel']);
   await expectCodeAsync(() => read({ ref: 'c' }), 'USAGE_OCI_CHOICE');
   await expectCodeAsync(() => read({ ref: 'a', ...platform('linux/amd64') }), 'USAGE_OCI_CHOICE');
-  writeIndex();
+  layout.writeIndex();
   await expectCodeAsync(() => read(), 'USAGE_OCI_CHOICE', 'no image');
   // Without a platform in the index, the configuration has the word.
   const { platform: _, ...bare } = arm;
-  writeIndex(bare);
+  layout.writeIndex(bare);
   assert.equal(await shown(platform('linux/arm64')), ['/arm arm']);
   await expectCodeAsync(() => read(platform('linux/amd64')), 'FORMAT_OCI_CONFIG');
 });
 
 test('a variant counts where both sides say one', async () => {
-  const v6 = image([tarOf(file('v6'))], { architecture: 'arm', config: { variant: 'v6' } });
-  const v7 = image([tarOf(file('v7'))], { architecture: 'arm', config: { variant: 'v7' } });
+  const v6 = layout.image([tarOf(file('v6'))], { architecture: 'arm', config: { variant: 'v6' } });
+  const v7 = layout.image([tarOf(file('v7'))], { architecture: 'arm', config: { variant: 'v7' } });
   const withVariant = (each: Json, variant: string): Json => ({
     ...each,
     platform: { os: 'linux', architecture: 'arm', variant },
   });
-  writeIndex(withVariant(v6, 'v6'), withVariant(v7, 'v7'));
+  layout.writeIndex(withVariant(v6, 'v6'), withVariant(v7, 'v7'));
   assert.equal(await shown({ platform: parsePlatform('linux/arm/v7') }), ['/v7 v7']);
   const any = { platform: parsePlatform('linux/arm') };
   await expectCodeAsync(() => read(any), 'USAGE_OCI_CHOICE', 'two variants');
-  writeIndex(v7);
+  layout.writeIndex(v7);
   assert.equal(await shown({ platform: parsePlatform('linux/arm/v7') }), ['/v7 v7']);
   assert.equal(await shown(any), ['/v7 v7']);
   await expectCodeAsync(
@@ -277,105 +238,133 @@ const LAYER = tarOf(file('f'));
 const DAMAGE: readonly (readonly [label: string, code: string, damage: () => void])[] = [
   ['no index', 'FORMAT_OCI_LAYOUT', () => rmSync(join(dir.path, 'index.json'))],
   ['no oci-layout', 'FORMAT_OCI_LAYOUT', () => rmSync(join(dir.path, 'oci-layout'))],
-  [
-    'another version',
-    'FORMAT_OCI_JSON',
-    () => writeFileSync(join(dir.path, 'oci-layout'), '{"imageLayoutVersion":"2.0.0"}'),
-  ],
+  ['another version', 'FORMAT_OCI_JSON', () => layout.writeVersion('2.0.0')],
   ['no JSON', 'FORMAT_OCI_JSON', () => writeFileSync(join(dir.path, 'index.json'), '{')],
   [
     'a huge index',
     'FORMAT_OCI_LAYOUT',
     () => writeFileSync(join(dir.path, 'index.json'), ' '.repeat((4 << 20) + 1)),
   ],
-  ['a size in words', 'FORMAT_OCI_JSON', () => writeIndex({ ...image([LAYER]), size: 'big' })],
+  [
+    'a size in words',
+    'FORMAT_OCI_JSON',
+    () => layout.writeIndex({ ...layout.image([LAYER]), size: 'big' }),
+  ],
   [
     'a digest that is a path',
     'FORMAT_OCI_LAYOUT',
-    () => writeIndex({ ...image([LAYER]), digest: 'sha256:../../index.json' }),
+    () => layout.writeIndex({ ...layout.image([LAYER]), digest: 'sha256:../../index.json' }),
   ],
   [
     'a missing blob',
     'FORMAT_OCI_LAYOUT',
-    () => writeIndex({ ...image([LAYER]), digest: `sha256:${'0'.repeat(64)}` }),
+    () => layout.writeIndex({ ...layout.image([LAYER]), digest: `sha256:${'0'.repeat(64)}` }),
   ],
-  ['another size', 'VERIFY_OCI_BLOB', () => writeIndex({ ...image([LAYER]), size: 3 })],
+  [
+    'another size',
+    'VERIFY_OCI_BLOB',
+    () => layout.writeIndex({ ...layout.image([LAYER]), size: 3 }),
+  ],
   [
     'a changed manifest',
     'VERIFY_OCI_BLOB',
     () => {
-      const each = image([LAYER]);
-      writeIndex(each);
+      const each = layout.image([LAYER]);
+      layout.writeIndex(each);
       const hex = (each['digest'] as string).slice(7);
-      writeFileSync(join(dir.path, 'blobs/sha256', hex), Buffer.alloc(each['size'] as number, ' '));
+      writeFileSync(blobPath(hex), Buffer.alloc(each['size'] as number, ' '));
     },
   ],
   [
     'a changed layer',
     'VERIFY_OCI_BLOB',
     () => {
-      writeIndex(image([LAYER]));
+      layout.writeIndex(layout.image([LAYER]));
       const other = tarOf(file('g'));
-      writeFileSync(join(dir.path, 'blobs/sha256', sha256(LAYER)), other);
+      writeFileSync(blobPath(sha256(LAYER)), other);
     },
   ],
   [
     'a layer that is no archive any more',
     'VERIFY_OCI_BLOB',
     () => {
-      writeIndex(image([LAYER]));
-      writeFileSync(join(dir.path, 'blobs/sha256', sha256(LAYER)), Buffer.alloc(LAYER.length, 'x'));
+      layout.writeIndex(layout.image([LAYER]));
+      writeFileSync(blobPath(sha256(LAYER)), Buffer.alloc(LAYER.length, 'x'));
     },
   ],
   [
     'a layer that never was one',
     'FORMAT_TAR_CHECKSUM',
-    () => writeIndex(image([Buffer.alloc(600, 'x')])),
+    () => layout.writeIndex(layout.image([Buffer.alloc(600, 'x')])),
   ],
-  ['a hostile layer', 'FORMAT_TAR_TRAVERSAL', () => writeIndex(image([tarOf(file('../f'))]))],
+  [
+    'a hostile layer',
+    'FORMAT_TAR_TRAVERSAL',
+    () => layout.writeIndex(layout.image([tarOf(file('../f'))])),
+  ],
   [
     'below a symlink of an earlier layer',
     'FORMAT_TAR_SYMLINK',
-    () => writeIndex(image([tarOf({ name: 'l', type: '2', linkName: '/' }), tarOf(file('l/f'))])),
+    () =>
+      layout.writeIndex(
+        layout.image([tarOf({ name: 'l', type: '2', linkName: '/' }), tarOf(file('l/f'))]),
+      ),
   ],
   [
     'a file for a directory that the layer itself filled',
     'FORMAT_TAR_REPLACE',
-    () => writeIndex(image([tarOf(file('a/x')), tarOf(file('a/y'), file('a'))])),
+    () => layout.writeIndex(layout.image([tarOf(file('a/x')), tarOf(file('a/y'), file('a'))])),
   ],
-  ['a whiteout of nothing', 'FORMAT_OCI_WHITEOUT', () => writeIndex(image([tarOf(file('.wh.'))]))],
-  ['a whiteout of ..', 'FORMAT_OCI_WHITEOUT', () => writeIndex(image([tarOf(file('a/.wh...'))]))],
+  [
+    'a whiteout of nothing',
+    'FORMAT_OCI_WHITEOUT',
+    () => layout.writeIndex(layout.image([tarOf(file('.wh.'))])),
+  ],
+  [
+    'a whiteout of ..',
+    'FORMAT_OCI_WHITEOUT',
+    () => layout.writeIndex(layout.image([tarOf(file('a/.wh...'))])),
+  ],
   [
     'another diffID',
     'VERIFY_OCI_DIFF_ID',
-    () => writeIndex(image([LAYER], { diffIds: [`sha256:${'0'.repeat(64)}`] })),
+    () => layout.writeIndex(layout.image([LAYER], { diffIds: [`sha256:${'0'.repeat(64)}`] })),
   ],
-  ['too few diffIDs', 'FORMAT_OCI_CONFIG', () => writeIndex(image([LAYER], { diffIds: [] }))],
+  [
+    'too few diffIDs',
+    'FORMAT_OCI_CONFIG',
+    () => layout.writeIndex(layout.image([LAYER], { diffIds: [] })),
+  ],
   [
     'an index that says another machine',
     'FORMAT_OCI_CONFIG',
-    () => writeIndex({ ...image([LAYER]), platform: { os: 'linux', architecture: 's390x' } }),
+    () =>
+      layout.writeIndex({
+        ...layout.image([LAYER]),
+        platform: { os: 'linux', architecture: 's390x' },
+      }),
   ],
   [
     'an encrypted layer',
     'FORMAT_OCI_MEDIA_TYPE',
-    () => writeIndex(image([LAYER], { layerType: `${LAYER_TYPE}+gzip+encrypted` })),
+    () => layout.writeIndex(layout.image([LAYER], { layerType: `${LAYER_TYPE}+gzip+encrypted` })),
   ],
   [
     'indexes without end',
     'FORMAT_OCI_JSON',
     () => {
-      let each = image([LAYER]);
-      for (let i = 0; i < 6; i++) each = json({ schemaVersion: 2, manifests: [each] }, INDEX_TYPE);
-      writeIndex(each);
+      let each = layout.image([LAYER]);
+      for (let i = 0; i < 6; i++)
+        each = layout.json({ schemaVersion: 2, manifests: [each] }, INDEX_TYPE);
+      layout.writeIndex(each);
     },
   ],
 ];
 
 test('damaged and hostile layouts', async () => {
   for (const [label, code, damage] of DAMAGE) {
-    writeFileSync(join(dir.path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-    writeIndex(image([LAYER]));
+    layout.writeVersion();
+    layout.writeIndex(layout.image([LAYER]));
     assert.equal(await shown(), ['/f f'], 'it is whole before');
     damage();
     await expectCodeAsync(() => read(), code, label);
@@ -419,7 +408,9 @@ test('layers in any order of their entries are what a simple model says', async 
   );
   await fc.assert(
     fc.asyncProperty(fc.array(layer, { minLength: 1, maxLength: 4 }), async (layers) => {
-      writeIndex(image(layers.map((names) => tarOf(...names.map((name) => ({ name }))))));
+      layout.writeIndex(
+        layout.image(layers.map((names) => tarOf(...names.map((name) => ({ name }))))),
+      );
       const { root, entries } = await read();
       const paths = [...walkTree(root)].map(({ path }) => path);
       assert.equal(paths.slice(1).sort(), expectedPaths(layers));
@@ -430,7 +421,7 @@ test('layers in any order of their entries are what a simple model says', async 
 });
 
 test('an index with changed bytes is an image or is refused', async () => {
-  writeIndex(image([LAYER]));
+  layout.writeIndex(layout.image([LAYER]));
   const good = readFileSync(join(dir.path, 'index.json'));
   await fc.assert(
     fc.asyncProperty(fc.nat(good.length - 1), fc.nat(255), async (at, value) => {

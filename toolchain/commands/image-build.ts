@@ -115,6 +115,8 @@ sets the other one to 0, as with mkcomposefs.`,
     {
       run: 'coldseal image build --from-tar rootfs.tar.zst rootfs.cfs --digest-store=objects',
       note: 'The same from an archive, without unpacking it',
+      needs: 'tools',
+      before: 'zstd --quiet rootfs.tar',
     },
     {
       run: 'coldseal image build --from-oci --platform=linux/arm64 app.oci app.cfs --digest-store=objects',
