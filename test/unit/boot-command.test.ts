@@ -295,6 +295,25 @@ test('--io that cannot count says so, and shows no half of a result', async () =
   }
 });
 
+test('--io that cannot count keeps the timed boots', async () => {
+  fakeQemu(line(RECORD));
+  fakeCounts(COUNTED, []);
+  const out = join(dir.path, 'kept');
+  const { code, stdout, stderr } = await run(release(), '--runs', '2', '--io', '--out', out);
+  assert.equal([code, stdout], [6, '']);
+  assert.match(stderr, /HOST_IO_TRACE/);
+  assert.match(stderr, `The timed boots are in ${join(out, 'boot-records.jsonl')}, without counts`);
+  const lines = readFileSync(join(out, 'boot-records.jsonl'), 'utf8').trimEnd().split('\n');
+  const boots = lines.map((text) => JSON.parse(text) as VirtualBoot);
+  assert.equal(
+    boots.map(({ run: number, storage, agreement }) => [number, storage.io, agreement!.runs]),
+    [
+      [1, undefined, 2],
+      [2, undefined, 2],
+    ],
+  );
+});
+
 test('--io does not count where the board refuses the release, and that is the answer', async () => {
   fakeQemu(line(REFUSED));
   const { code, stdout, stderr } = await run(release(), '--io');

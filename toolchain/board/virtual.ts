@@ -108,6 +108,8 @@ export interface BootReleaseOptions extends BootInputOptions {
   readonly countIo?: boolean | undefined;
   /** Called before that boot. */
   readonly onCount?: (() => void) | undefined;
+  /** Called with the timed boots when that boot fails, so that they are not lost; then the failure is thrown. */
+  readonly onCountFailed?: ((timed: readonly VirtualBoot[]) => void) | undefined;
 }
 
 /**
@@ -128,9 +130,19 @@ export async function bootRelease(
   // A board that refuses the release says why in the timed boots; there is nothing to count.
   const isBooted = timed.every(({ record }) => record.outcome === 'booted');
   const isCounted = options.countIo === true && isBooted;
-  const counted = isCounted ? await countRequests(inputs, options) : {};
-  const storage = storageOf(inputs, counted);
-  const boots = timed.map((boot) => ({ ...boot, storage }));
+  const uncounted = judgeAgreement(timed);
+  if (!isCounted) return uncounted;
+  try {
+    const storage = storageOf(inputs, await countRequests(inputs, options));
+    return uncounted.map((boot) => ({ ...boot, storage }));
+  } catch (error) {
+    options.onCountFailed?.(uncounted);
+    throw error;
+  }
+}
+
+/** Whether the runs agree, which decides the class of their evidence. */
+function judgeAgreement(boots: readonly VirtualBoot[]): readonly VirtualBoot[] {
   const agreement = agreementOf(boots.map(({ times }) => times));
   if (agreement === undefined) return boots;
   const evidence: EvidenceClass = agreement.isWithin ? 'virtual' : 'virtual-wallclock';

@@ -89,6 +89,11 @@ image offers there, or what on_failure of a development board gives. --timeout c
       countIo: isCounted,
       onRun: (run) => progress.show(run - 1),
       onCount: () => progress.show(options.runs),
+      onCountFailed: (timed) => {
+        if (options.out === undefined) return;
+        const [journal] = writeJournal(options.out, timed);
+        output.note(`The timed boots are in ${journal}, without counts`);
+      },
       onConsole: options.console ? (text) => output.errorText(text) : undefined,
     })
       .then((all) => (progress.show(total), all))
