@@ -721,6 +721,15 @@ test('the commands say the same as text and as JSON', async () => {
     trend.result.trends[0]!.builds.map(({ version }) => version),
     ['1.0.0', '1.0.1', '1.0.2'],
   );
+  for (const verb of ['trend', 'list']) {
+    const words = ['history', verb, '--to', 'verify:stop'];
+    const unknown = await runCli(words, { cwd: dir.path, env });
+    assert.equal([unknown.code, unknown.stdout], [2, ''], verb);
+    assert.match(unknown.stderr, /--to verify:stop: none of 12 boots .*verify:start/);
+    assert.match(unknown.stderr, /did you mean verify:/);
+    assert.match(unknown.stderr, 'USAGE_BAD_VALUE');
+  }
+  assert.match(await run('history trend --from verify:start --to verify:end'), /1\.0\.2/);
   const [, row] = (await run('history export --format csv')).split('\n');
   const id = row!.split(',')[0]!;
   assert.match(await run(`history show ${id.slice(0, 12)}`), `boot       ${id}`);

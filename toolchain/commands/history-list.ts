@@ -26,12 +26,13 @@ lack an event have no total, and are counted apart.`,
     const { historyPlace } = await import('../history/place.ts');
     const { withHistory } = await import('../history/open.ts');
     const { readBoots } = await import('../history/query.ts');
-    const { totalByBoard } = await import('../history/board-total.ts');
+    const { refuseUnknownEvents, totalByBoard } = await import('../history/board-total.ts');
     const { seriesOf } = await import('../history/series.ts');
     const { describeSeries } = await import('../history/describe-series.ts');
     const place = historyPlace(options.db, process.env);
     const filter = filterOf(options);
     const boots = await withHistory(place, 'read', (history) => readBoots(history, filter));
+    refuseUnknownEvents(boots, options, process.cwd());
     const series = seriesOf(boots, totalByBoard(options, process.cwd()));
     series.forEach((each, i) => {
       if (i > 0) output.line('');

@@ -24,7 +24,7 @@ is marked: E-divisive on ten builds or more, with the seed of reports, so the an
     const { historyPlace } = await import('../history/place.ts');
     const { withHistory } = await import('../history/open.ts');
     const { readBoots } = await import('../history/query.ts');
-    const { totalByBoard } = await import('../history/board-total.ts');
+    const { refuseUnknownEvents, totalByBoard } = await import('../history/board-total.ts');
     const { seriesOf } = await import('../history/series.ts');
     const { describeTrend, trendOf } = await import('../history/trend.ts');
     const { isAsciiOnly } = await import('../history/text-chart.ts');
@@ -33,6 +33,7 @@ is marked: E-divisive on ten builds or more, with the seed of reports, so the an
     const place = historyPlace(options.db, process.env);
     const filter = filterOf(options);
     const boots = await withHistory(place, 'read', (history) => readBoots(history, filter));
+    refuseUnknownEvents(boots, options, process.cwd());
     const series = seriesOf(boots, totalByBoard(options, process.cwd()));
     const findChanges = (medians: readonly number[]): number[] => {
       if (medians.length < SERIES_MIN) return [];

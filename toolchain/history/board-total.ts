@@ -5,7 +5,11 @@
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { loadBoard } from '../board/load.ts';
 import { budgetOfBoard } from '../budget/budget-of-board.ts';
+import { reach } from '../budget/events.ts';
 import type { EvidenceBudget } from '../budget/evidence.ts';
+import { stageOf } from '../budget/measured-boot.ts';
+import { nearestWord } from '../config/nearest.ts';
+import type { TimedBoot } from './query.ts';
 import { type TotalOf, totalInBudget } from './total.ts';
 
 type TotalBudget = Pick<EvidenceBudget, 'start' | 'stop' | 'constants'>;
@@ -33,6 +37,42 @@ export function totalByBoard(events: TotalEvents, directory: string): TotalOf {
     totals.set(boot.board, total);
     return total(boot);
   };
+}
+
+/**
+ * Refuses an event that no boot has: a mistyped one would leave empty tables that say nothing of the cause.
+ * Throws USAGE_BAD_VALUE.
+ */
+export function refuseUnknownEvents(
+  boots: readonly TimedBoot[],
+  { from, to }: TotalEvents,
+  directory: string,
+): void {
+  for (const [side, event] of [
+    ['from', from],
+    ['to', to],
+  ] as const) {
+    if (event === undefined || boots.length === 0) continue;
+    const isThere = (boot: TimedBoot): boolean =>
+      reach(boot, event, budgetOf(boot.board, directory).constants, side) !== null;
+    if (boots.some(isThere)) continue;
+    const known = eventNames(boots);
+    const nearest = nearestWord(event, known);
+    throw new ColdsealError(
+      'USAGE_BAD_VALUE',
+      `Cannot use --${side} ${event}: none of ${boots.length} boots has that event, expected one of ${known.join(', ')}`,
+      nearest === undefined ? {} : { hint: `did you mean ${nearest}?` },
+    );
+  }
+}
+
+/** In the order in which boots have them; the edges of stages count as events. */
+function eventNames(boots: readonly TimedBoot[]): string[] {
+  const names = boots.flatMap(({ events, stages }) => [
+    ...events.map(({ name }) => name),
+    ...stages.flatMap(({ name }) => [`${stageOf(name)}:start`, `${stageOf(name)}:end`]),
+  ]);
+  return [...new Set(names)];
 }
 
 function budgetOf(board: string, directory: string): TotalBudget {
