@@ -3,7 +3,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
-import type { ReadTarOptions } from '../image/tar.ts';
+import type { SourceKind } from '../image/read-source.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { StoreSummary } from '../objects/store.ts';
 
@@ -137,7 +137,7 @@ sets the other one to 0, as with mkcomposefs.`,
     }
     const { formatVersions } = await import('../image/versions.ts');
     const { buildImage } = await import('../image/build.ts');
-    const source = await readSource(request, options.hash, output);
+    const source = await readRequest(request, options.hash, output);
     const versions = formatVersions(options.minVersion, options.maxVersion);
     const build = { versions, algorithm: options.hash };
     if (request.image === '-') {
@@ -241,79 +241,45 @@ function requireUseful(request: Request): void {
   }
 }
 
-async function readSource(
+const sourceKind = ({ fromTar, fromOci }: Request): SourceKind =>
+  fromTar ? 'tar' : fromOci ? 'oci' : 'directory';
+
+async function readRequest(
   request: Request,
   algorithm: 'sha256' | 'sha512',
   output: Output,
 ): Promise<Source> {
   if (request.fromFile) return readDump(request.source);
-  if (request.fromTar || request.fromOci) return readArchive(request, algorithm, output);
-  await refuseFileAsTree(request.source);
-  const { scanDirectory } = await import('../image/scan.ts');
-  const { byteStringOfText } = await import('../image/byte-string.ts');
+  const kind = sourceKind(request);
+  if (kind === 'directory') await refuseFileAsTree(request.source);
+  const { readSource } = await import('../image/read-source.ts');
   const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
   const { availableParallelism } = await import('node:os');
-  if (request.digestStore !== undefined)
+  const { parsePlatform } = await import('../image/oci-manifest.ts');
+  if (request.digestStore !== undefined && kind === 'directory')
     await refuseStoreInSource(request.digestStore, request.source);
-  const progress = output.progress(`reading ${request.source}`, { unit: 'bytes' });
-  const result = await scanDirectory(byteStringOfText(request.source), {
-    algorithm,
-    inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
-    threads: request.threads ?? availableParallelism(),
-    useEpoch: request.useEpoch,
-    skipDevices: request.skipDevices,
-    xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
-    hardlinks: request.hardlinks,
-    store: request.digestStore,
-    verifyExisting: request.verifyExisting,
-    interrupted: output.interrupted,
-    onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
-  });
-  progress.done();
-  return { root: result.root, store: result.store };
-}
-
-async function readArchive(
-  request: Request,
-  algorithm: 'sha256' | 'sha512',
-  output: Output,
-): Promise<Source> {
-  const { namingFileAsync } = await import('../files/name-file.ts');
-  const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
-  const shown = request.source === '-' ? 'stdin' : request.source;
-  const progress = output.progress(`reading ${shown}`, { unit: 'bytes' });
-  const options: ReadTarOptions = {
-    algorithm,
-    inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
-    useEpoch: request.useEpoch,
-    skipDevices: request.skipDevices,
-    xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
-    hardlinks: request.hardlinks,
-    store: request.digestStore,
-    verifyExisting: request.verifyExisting,
-    interrupted: output.interrupted,
-    onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
-  };
-  const source = await namingFileAsync(`Cannot use ${shown}`, () =>
-    request.fromTar ? readTarSource(request, options) : readOciSource(request, options),
+  const { source: path, ref } = request;
+  const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
+  const progress = output.progress(`reading ${path === '-' ? 'stdin' : path}`, { unit: 'bytes' });
+  const { root, store, archive, image } = await readSource(
+    { kind, path, ref, platform },
+    {
+      algorithm,
+      inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
+      threads: request.threads ?? availableParallelism(),
+      useEpoch: request.useEpoch,
+      skipDevices: request.skipDevices,
+      xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
+      hardlinks: request.hardlinks,
+      store: request.digestStore,
+      verifyExisting: request.verifyExisting,
+      interrupted: output.interrupted,
+      onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
+    },
   );
   progress.done();
-  return source;
-}
-
-async function readTarSource(request: Request, options: ReadTarOptions): Promise<Source> {
-  const { readTar } = await import('../image/tar.ts');
-  const { root, store, archive } = await readTar(request.source, options);
-  return { root, store, input: { archive } };
-}
-
-async function readOciSource(request: Request, options: ReadTarOptions): Promise<Source> {
-  const { ociRecord, readOci } = await import('../image/oci.ts');
-  const { parsePlatform } = await import('../image/oci-manifest.ts');
-  const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
-  const choice = { ref: request.ref, platform };
-  const { root, store, image } = await readOci(request.source, { ...options, ...choice });
-  return { root, store, input: { oci: ociRecord(image) } };
+  const input = { ...(archive && { archive }), ...(image && { [kind]: image }) };
+  return { root, store, input };
 }
 
 /** A dump without --from-file would be told as a path that leads nowhere. */

@@ -51,7 +51,7 @@ import { checkBoards, checkFormats, productionBoards } from './check-board.ts';
 import { UnbootableImages } from './check-bootable.ts';
 import { releaseRecord } from './record.ts';
 import type { SlotRelease } from './release-disk.ts';
-import { readSource, type SourceTree } from './sources.ts';
+import { readImageSource, type SourceTree } from './sources.ts';
 import { StagedDirectory } from './staged-directory.ts';
 import { StageTimes, type Timings } from './timings.ts';
 
@@ -174,7 +174,7 @@ async function buildImages(
   const problems = new UnbootableImages(bootset, options);
   for (const image of bootset.images) {
     const progress = options.startProgress(`reading ${image.name}`);
-    const { root, ...source } = await readSource(image, {
+    const { root, ...source } = await readImageSource(image, {
       store,
       threads: options.threads,
       arch: bootset.boards[0]!.value.arch,

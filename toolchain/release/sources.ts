@@ -4,20 +4,17 @@
 import { createHash } from 'node:crypto';
 import { distinctObjects, type ObjectReference } from '../../runtime/format/object-list.ts';
 import type { Board } from '../board/schema.ts';
-import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
-import { namingFile, namingFileAsync } from '../files/name-file.ts';
+import { namingFile } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
-import { ociRecord, readOci } from '../image/oci.ts';
-import { scanDirectory } from '../image/scan.ts';
-import { readTar, type ReadTarOptions } from '../image/tar.ts';
+import { isLayered, readSource } from '../image/read-source.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';
 import type { BootsetImage } from './bootset.ts';
 import { checkDigests, copyObjects } from './dump-objects.ts';
 
-export interface ReadSourceOptions {
+export interface ReadImageOptions {
   /** Object store of the release. */
   readonly store: string;
   readonly threads: number;
@@ -41,12 +38,12 @@ export interface SourceTree {
 }
 
 /** Reads one image's source and stores its objects. Throws what scanning, parsing and storing throw. */
-export async function readSource(
+export async function readImageSource(
   image: BootsetImage,
-  options: ReadSourceOptions,
+  options: ReadImageOptions,
 ): Promise<SourceTree> {
   if (image.source.kind === 'dump') return readDumpSource(image, options);
-  const { root, input = {} } = await readTree(image, options);
+  const { root, input } = await readTree(image, options);
   return describeTree(root, input);
 }
 
@@ -56,41 +53,34 @@ const OCI_ARCHITECTURES: Readonly<Record<Board['arch'], string>> = {
   aarch64: 'arm64',
 };
 
-/** A directory, an archive or an OCI image, by the same recipe. */
+/** A directory, an archive or an OCI image, by the recipe. */
 async function readTree(
-  { source, recipe, algorithm }: BootsetImage,
-  options: ReadSourceOptions,
-): Promise<{ root: TreeNode; input?: object }> {
-  const settings: ReadTarOptions = {
-    algorithm,
-    inlineMax: recipe!.inlineMax,
-    useEpoch: recipe!.mtime === 2,
-    skipDevices: recipe!.devices === 2,
-    xattrs: (['all', 'user', 'none'] as const)[recipe!.xattrs - 1]!,
-    hardlinks: recipe!.hardlinks === 2,
-    store: options.store,
-    ...(options.signal === undefined ? {} : { interrupted: options.signal }),
-    onProgress: ({ hashedBytes, totalBytes }) => options.onProgress?.(hashedBytes, totalBytes),
-  };
-  if (source.kind === 'directory') {
-    return scanDirectory(byteStringOfText(source.path), { ...settings, threads: options.threads });
-  }
-  return namingFileAsync(`Cannot use ${source.path}`, async () => {
-    if (source.kind === 'tar') {
-      const { root, archive } = await readTar(source.path, settings);
-      return { root, input: { archive } };
-    }
-    const platform = { os: 'linux', architecture: OCI_ARCHITECTURES[options.arch] };
-    const choice = { ref: source.ref, platform };
-    const { root, image } = await readOci(source.path, { ...settings, ...choice });
-    return { root, input: { image: ociRecord(image) } };
-  });
+  { source: { kind, path, ref }, recipe, algorithm }: BootsetImage,
+  options: ReadImageOptions,
+): Promise<{ root: TreeNode; input: object }> {
+  if (kind === 'dump') throw new Error('a dump is not read by a recipe');
+  const platform = isLayered(kind)
+    ? { os: 'linux', architecture: OCI_ARCHITECTURES[options.arch] }
+    : undefined;
+  const { root, archive, image } = await readSource(
+    { kind, path, ref, platform },
+    {
+      algorithm,
+      inlineMax: recipe!.inlineMax,
+      threads: options.threads,
+      useEpoch: recipe!.mtime === 2,
+      skipDevices: recipe!.devices === 2,
+      xattrs: (['all', 'user', 'none'] as const)[recipe!.xattrs - 1]!,
+      hardlinks: recipe!.hardlinks === 2,
+      store: options.store,
+      ...(options.signal === undefined ? {} : { interrupted: options.signal }),
+      onProgress: ({ hashedBytes, totalBytes }) => options.onProgress?.(hashedBytes, totalBytes),
+    },
+  );
+  return { root, input: { ...(archive && { archive }), ...(image && { image }) } };
 }
 
-async function readDumpSource(
-  image: BootsetImage,
-  options: ReadSourceOptions,
-): Promise<SourceTree> {
+async function readDumpSource(image: BootsetImage, options: ReadImageOptions): Promise<SourceTree> {
   const bytes = readInput(image.source.path);
   const root = namingFile(`Cannot use dump ${image.source.path}`, () => parseDump(bytes));
   const wanted = checkDigests(root, image);

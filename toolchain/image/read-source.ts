@@ -1,0 +1,72 @@
+/**
+ * One door to every source that a tree is read from with a recipe: a directory, an archive, an image of layers.
+ *
+ * What reads a kind is loaded when it is asked for: most builds need one of them.
+ */
+import { namingFileAsync } from '../files/name-file.ts';
+import type { StoreSummary } from '../objects/store.ts';
+import { byteStringOfText } from './byte-string.ts';
+import type { OciChoice } from './oci-manifest.ts';
+import type { ReadTarOptions } from './tar.ts';
+import type { TreeNode } from './tree.ts';
+
+/** Kinds of sources that are read with a recipe; a dump has been read already. */
+export const SOURCE_KINDS = ['directory', 'tar', 'oci'] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
+
+/** Kinds that hold several images, of which a name and a platform choose one. */
+export type LayeredKind = 'oci';
+
+export interface TreeSource extends OciChoice {
+  readonly kind: SourceKind;
+  /** `-` is stdin, for an archive. */
+  readonly path: string;
+}
+
+export interface ReadSourceOptions extends ReadTarOptions {
+  /** Threads that hash the files of a directory. */
+  readonly threads: number;
+}
+
+export interface SourceResult {
+  readonly root: TreeNode;
+  readonly store: StoreSummary | undefined;
+  /** Digests of an archive that was read, for the record. */
+  readonly archive?: object;
+  /** Digests of an image's parts, for the record. */
+  readonly image?: object;
+}
+
+/** Whether images are chosen from a source of this kind. */
+export function isLayered(kind: string): kind is LayeredKind {
+  return kind === 'oci';
+}
+
+/** Reads a source. Throws what scanning and reading throw; for archives the sentence names the file. */
+export function readSource(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
+  if (source.kind === 'directory') return readDirectory(source.path, options);
+  const shown = source.path === '-' ? 'stdin' : source.path;
+  return namingFileAsync(`Cannot use ${shown}`, () => {
+    if (source.kind === 'tar') return readArchive(source.path, options);
+    return readLayers(source, options);
+  });
+}
+
+async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceResult> {
+  const { scanDirectory } = await import('./scan.ts');
+  const { root, store } = await scanDirectory(byteStringOfText(path), options);
+  return { root, store };
+}
+
+async function readArchive(path: string, options: ReadSourceOptions): Promise<SourceResult> {
+  const { readTar } = await import('./tar.ts');
+  const { root, store, archive } = await readTar(path, options);
+  return { root, store, archive };
+}
+
+async function readLayers(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
+  const { ociRecord, readOci } = await import('./oci.ts');
+  const { ref, platform } = source;
+  const { root, store, image } = await readOci(source.path, { ...options, ref, platform });
+  return { root, store, image: ociRecord(image) };
+}
