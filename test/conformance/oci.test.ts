@@ -17,6 +17,8 @@ import * as assert from 'uvu/assert';
 import { buildImage } from '../../toolchain/image/build.ts';
 import { byteStringOfText } from '../../toolchain/image/byte-string.ts';
 import { printDump } from '../../toolchain/image/describe.ts';
+import { readDocker } from '../../toolchain/image/docker.ts';
+import { parsePlatform } from '../../toolchain/image/image-config.ts';
 import { readOci, type ReadOciOptions } from '../../toolchain/image/oci.ts';
 import { scanDirectory } from '../../toolchain/image/scan.ts';
 import { readTar } from '../../toolchain/image/tar.ts';
@@ -24,6 +26,7 @@ import type { TreeNode } from '../../toolchain/image/tree.ts';
 import { bootsetLab, LAB_BOOTSET } from '../support/bootset-lab.ts';
 import { runTool } from '../support/file-systems.ts';
 import { makeNode, setMtime, setXattr } from '../support/native.ts';
+import { INDEX_TYPE, type Json, OciWriter } from '../support/oci-writer.ts';
 import { runCli } from '../support/run-cli.ts';
 import { TAR_OPTIONS } from '../support/tar-lab.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
@@ -146,6 +149,98 @@ test('layers over layers are what umoci unpacks', async () => {
   assert.equal(lines(await ociTree(at('zstd'))), whole, 'skopeo, zstd');
 });
 
+/** skopeo carries an image from form to form; the tree stays the same, whoever compressed the layers. */
+test('each form that skopeo copies an image into is one image', async () => {
+  makeLayout();
+  umoci('unpack', '--image', `${at('layout')}:one`, at('work'));
+  rmSync(at('work/rootfs/usr/lib/deep'), { recursive: true });
+  umoci('repack', '--image', `${at('layout')}:two`, at('work'));
+  const source = `oci:${at('layout')}:two`;
+  skopeo(source, `oci:${at('copy')}:1.2`);
+  skopeo(source, `oci-archive:${at('oci.tar')}:1.2`);
+  skopeo('--format=v2s2', source, `dir:${at('plain')}`);
+  skopeo(`dir:${at('plain')}`, `oci:${at('back')}:1.2`);
+  skopeo(source, `docker-archive:${at('docker.tar')}:app:1.2`);
+  skopeo(`docker-archive:${at('docker.tar')}`, `oci:${at('round')}:1.2`);
+  const expected = await ociTree(at('layout'), { ref: 'two' });
+  const { digest } = buildImage(expected);
+  for (const name of ['copy', 'oci.tar', 'back', 'round']) {
+    const root = await ociTree(at(name), { ref: '1.2' });
+    assert.equal(lines(root), lines(expected), name);
+    assert.is(buildImage(root).digest, digest, name);
+  }
+  for (const ref of [undefined, 'app:1.2', 'docker.io/library/app:1.2']) {
+    const options = { ...TAR_OPTIONS, hardlinks: true, ref };
+    const { root, image } = await readDocker(at('docker.tar'), options);
+    assert.equal(lines(root), lines(expected), `docker-archive, ${ref}`);
+    assert.is(buildImage(root).digest, digest);
+    assert.equal(image.names, ['docker.io/library/app:1.2']);
+  }
+  mkdirSync(at('unpacked'));
+  runTool('tar', ['-C', at('unpacked'), '-xf', at('docker.tar')]);
+  const { root } = await readDocker(at('unpacked'), { ...TAR_OPTIONS, hardlinks: true });
+  assert.is(buildImage(root).digest, digest, 'the files of the archive');
+});
+
+test('an index of two machines, as skopeo carries it, has the image of each', async () => {
+  makeLayout();
+  const index = JSON.parse(readFileSync(at('layout/index.json'), 'utf8')) as { manifests: Json[] };
+  umoci('config', '--image', `${at('layout')}:one`, '--tag', 'arm', '--architecture', 'arm64');
+  umoci('insert', '--image', `${at('layout')}:arm`, at('tree/etc'), '/only-arm');
+  const both = JSON.parse(readFileSync(at('layout/index.json'), 'utf8')) as { manifests: Json[] };
+  const list = {
+    schemaVersion: 2,
+    mediaType: INDEX_TYPE,
+    manifests: both.manifests.map(({ annotations, ...each }) => {
+      const { name } = { name: (annotations as Json)['org.opencontainers.image.ref.name'] };
+      const architecture = name === 'arm' ? 'arm64' : goArchitecture();
+      return { ...each, platform: { os: 'linux', architecture } };
+    }),
+  };
+  const writer = new OciWriter(at('layout'));
+  const annotations = { 'org.opencontainers.image.ref.name': 'multi' };
+  writer.writeIndex(...index.manifests, { ...writer.json(list, INDEX_TYPE), annotations });
+  skopeo('--all', `oci:${at('layout')}:multi`, `oci-archive:${at('multi.tar')}:1`);
+  const options = { ref: '1' };
+  const arm = await ociTree(at('multi.tar'), {
+    ...options,
+    platform: parsePlatform('linux/arm64'),
+  });
+  const own = await ociTree(at('multi.tar'), {
+    ...options,
+    platform: parsePlatform(`linux/${goArchitecture()}`),
+  });
+  assert.ok(arm.children!.some(({ name }) => name === 'only-arm'));
+  assert.equal(lines(own), lines(await scanned(at('tree'))));
+});
+
+/** umoci writes the architecture of the machine that it runs on. */
+function goArchitecture(): string {
+  return process.arch === 'x64' ? 'amd64' : process.arch;
+}
+
+test('image diff explains what a layer lost: the fraction of a second', async () => {
+  mkdirSync(at('tree'));
+  makeTree(at('tree'));
+  setMtime(at('tree/usr/lib/big'), 1_700_000_000, 500_000_000);
+  umoci('init', '--layout', at('layout'));
+  umoci('new', '--image', `${at('layout')}:one`);
+  umoci('insert', '--image', `${at('layout')}:one`, at('tree'), '/');
+  const run = (...args: string[]): ReturnType<typeof runCli> => runCli(args, { cwd: dir.path });
+  for (const args of [
+    ['tree', 'a.cfs'],
+    ['--from-oci', 'layout', 'b.cfs'],
+  ]) {
+    const { code, stderr } = await run('image', 'build', ...args);
+    assert.is(code, 0, stderr);
+  }
+  const { code, stdout } = await run('image', 'diff', 'a.cfs', 'b.cfs');
+  assert.is(code, 3);
+  assert.match(stdout, /mtime/);
+  assert.match(stdout, /\/usr\/lib\/big/);
+  assert.not.match(stdout, /small/, 'and nothing else');
+});
+
 test('image build --from-oci: an image to mount, its record, and a choice that has to be made', async () => {
   makeLayout();
   umoci('config', '--image', `${at('layout')}:one`, '--tag', 'arm', '--architecture', 'arm64');
@@ -172,7 +267,9 @@ test('image build --from-oci: an image to mount, its record, and a choice that h
   assert.is(missing.code, 0, missing.stderr);
   for (const args of [
     ['--ref=x', 'tree', 'j.cfs'],
+    ['--platform=linux/arm64', '--from-cpio', 'tree', 'j.cfs'],
     ['--from-tar', '--from-oci', 'layout', 'j.cfs'],
+    ['--from-cpio', '--from-docker', 'layout', 'j.cfs'],
   ]) {
     const { code, stderr } = await runCli(['image', 'build', ...args], { cwd: dir.path });
     assert.is(code, 2);

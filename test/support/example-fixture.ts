@@ -20,6 +20,8 @@ import { ROOT } from '../../toolchain/dev/root.ts';
 import { openEvidenceSigner } from '../../toolchain/sign/dev-keys.ts';
 import { signEvidence } from '../../toolchain/sign/sign-evidence.ts';
 import { bootOf, releaseOf } from './history-lab.ts';
+import { cpioOf } from './cpio-writer.ts';
+import { DockerWriter } from './docker-writer.ts';
 import { OciWriter } from './oci-writer.ts';
 import { CLI_PATH } from './run-cli.ts';
 import { measuredBoots, OTHER_STAGE_MS } from './measured-boots.ts';
@@ -59,7 +61,7 @@ images:
   ['tree.dump', '/ 0 40755 2 0 0 0 0.0 - - -\n/hello 6 100644 1 0 0 0 0.0 - hello\\n -\n'],
 ];
 
-/** `rootfs` as an archive and as the one layer of a container image. */
+/** `rootfs` as archives and as the one layer of container images. */
 function writeArchives(dir: string): void {
   const members = ENTRIES.filter(([path]) => path.startsWith('rootfs/'));
   const archive = tarOf(
@@ -68,6 +70,8 @@ function writeArchives(dir: string): void {
   writeFileSync(join(dir, 'rootfs.tar'), archive);
   const layout = new OciWriter(join(dir, 'app.oci'));
   layout.writeIndex(layout.image([archive], { architecture: 'arm64' }));
+  new DockerWriter().image([archive], { names: ['app:1.2'] }).write(join(dir, 'app.tar'));
+  writeFileSync(join(dir, 'initramfs.cpio'), cpioOf({ name: 'init', content: '#!/bin/sh\n' }));
 }
 
 /** Two boots of the virtual ARM board, with other times for some stages. */

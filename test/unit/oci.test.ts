@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { parsePlatform, showPlatform } from '../../toolchain/image/oci-manifest.ts';
+import { parsePlatform, showPlatform } from '../../toolchain/image/image-config.ts';
 import { readOci, type ReadOciOptions } from '../../toolchain/image/oci.ts';
 import { walkTree } from '../../toolchain/image/tree.ts';
 import { expectCode, expectCodeAsync } from '../support/expect-code.ts';

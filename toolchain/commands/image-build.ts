@@ -1,4 +1,4 @@
-/** `coldseal image build`: a composefs image from a directory, an archive, an OCI image or a dump. */
+/** `coldseal image build`: a composefs image from a directory, an archive, a container image or a dump. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
@@ -13,7 +13,9 @@ interface Request {
   readonly image: string | undefined;
   readonly fromFile: boolean;
   readonly fromTar: boolean;
+  readonly fromCpio: boolean;
   readonly fromOci: boolean;
+  readonly fromDocker: boolean;
   readonly ref: string | undefined;
   readonly platform: string | undefined;
   readonly digestStore: string | undefined;
@@ -34,15 +36,16 @@ interface Request {
 
 export const imageBuild = defineCommand({
   name: 'image build',
-  summary: 'Build a composefs image from a directory, an archive, an OCI image or a dump',
+  summary: 'Build a composefs image from a directory, an archive, a container image or a dump',
   description: `Writes the metadata of SOURCE into IMAGE, bit for bit as mkcomposefs does. Files larger
 than 64 bytes stay outside: the image names each by the fs-verity digest of its content. With
 --digest-store they are copied into an object store, from which the image can be mounted.
 
-SOURCE is a directory, or with --from-tar a tar archive, with --from-oci an OCI image layout, with
---from-file a text in the format of composefs-dump(5), read strictly. An archive may be compressed
-with gzip, zstd or xz; it is never unpacked, and gives the image of the directory that it was made
-from. The layers of an OCI image are checked and laid over each other. - is stdin or stdout.
+SOURCE is a directory, or with --from-tar or --from-cpio an archive, with --from-oci an OCI image
+layout, with --from-docker an archive of docker save, with --from-file a text in the format of
+composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is never
+unpacked, and gives the image of the directory that it was made from. The layers of a container
+image are checked and laid over each other. - is stdin or stdout.
 The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
 sets the other one to 0, as with mkcomposefs.`,
   args: [
@@ -55,14 +58,22 @@ sets the other one to 0, as with mkcomposefs.`,
   options: {
     fromFile: { flag: '--from-file', help: 'SOURCE is a dump, not a directory' },
     fromTar: { flag: '--from-tar', help: 'SOURCE is a tar archive, not a directory' },
+    fromCpio: {
+      flag: '--from-cpio',
+      help: 'SOURCE is a cpio archive (newc, crc or odc), not a directory',
+    },
     fromOci: {
       flag: '--from-oci',
       help: 'SOURCE is an OCI image layout, a directory or an archive',
     },
-    ref: { flag: '--ref <name>', help: 'image of the layout that has this name' },
+    fromDocker: {
+      flag: '--from-docker',
+      help: 'SOURCE is an archive of docker save, or a directory that has its files',
+    },
+    ref: { flag: '--ref <name>', help: 'container image of SOURCE that has this name' },
     platform: {
       flag: '--platform <os/arch>',
-      help: 'image of the layout for this machine, such as linux/arm64',
+      help: 'container image of SOURCE for this machine, such as linux/arm64',
     },
     digestStore: { flag: '--digest-store <dir>', help: 'copy files into this object store' },
     verifyExisting: {
@@ -121,6 +132,14 @@ sets the other one to 0, as with mkcomposefs.`,
     {
       run: 'coldseal image build --from-oci --platform=linux/arm64 app.oci app.cfs --digest-store=objects',
       note: 'Build an image of the layers of a container image',
+    },
+    {
+      run: 'coldseal image build --from-docker --ref=app:1.2 app.tar app.cfs --digest-store=objects',
+      note: 'The same of what docker save wrote',
+    },
+    {
+      run: 'coldseal image build --from-cpio --print-digest-only initramfs.cpio',
+      note: 'Print the digest of the image of a cpio archive',
     },
     {
       run: 'coldseal image build --from-file --print-digest-only tree.dump',
@@ -208,7 +227,9 @@ function requireUseful(request: Request): void {
   const kinds = Object.entries({
     '--from-file': request.fromFile,
     '--from-tar': request.fromTar,
+    '--from-cpio': request.fromCpio,
     '--from-oci': request.fromOci,
+    '--from-docker': request.fromDocker,
   }).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
   if (kinds.length > 1) {
     throw new ColdsealError(
@@ -216,10 +237,11 @@ function requireUseful(request: Request): void {
       `Cannot use ${kinds.join(' and ')} together: expected at most one`,
     );
   }
-  if (!request.fromOci && (request.ref ?? request.platform) !== undefined) {
+  const isLayered = request.fromOci || request.fromDocker;
+  if (!isLayered && (request.ref ?? request.platform) !== undefined) {
     throw new ColdsealError(
       'USAGE_OPTION_CONFLICT',
-      `Cannot use ${request.ref === undefined ? '--platform' : '--ref'} without --from-oci`,
+      `Cannot use ${request.ref === undefined ? '--platform' : '--ref'} without --from-oci or --from-docker`,
     );
   }
   if (!request.fromFile) return;
@@ -241,8 +263,12 @@ function requireUseful(request: Request): void {
   }
 }
 
-const sourceKind = ({ fromTar, fromOci }: Request): SourceKind =>
-  fromTar ? 'tar' : fromOci ? 'oci' : 'directory';
+function sourceKind(request: Request): SourceKind {
+  if (request.fromTar) return 'tar';
+  if (request.fromCpio) return 'cpio';
+  if (request.fromOci) return 'oci';
+  return request.fromDocker ? 'docker' : 'directory';
+}
 
 async function readRequest(
   request: Request,
@@ -255,7 +281,7 @@ async function readRequest(
   const { readSource } = await import('../image/read-source.ts');
   const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
   const { availableParallelism } = await import('node:os');
-  const { parsePlatform } = await import('../image/oci-manifest.ts');
+  const { parsePlatform } = await import('../image/image-config.ts');
   if (request.digestStore !== undefined && kind === 'directory')
     await refuseStoreInSource(request.digestStore, request.source);
   const { source: path, ref } = request;
@@ -290,7 +316,9 @@ async function refuseFileAsTree(source: string): Promise<void> {
   throw new ColdsealError(
     'USAGE_NOT_A_DIRECTORY',
     `Cannot read the source ${source}: expected a directory`,
-    { hint: 'with --from-tar, SOURCE is an archive, with --from-file a dump; or - for stdin' },
+    {
+      hint: 'with --from-tar or --from-cpio, SOURCE is an archive, with --from-file a dump; or - for stdin',
+    },
   );
 }
 

@@ -8,6 +8,13 @@
  * Spec: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
  */
 import { bytesOf, type ByteString } from '../image/byte-string.ts';
+import {
+  CPIO_TRAILER,
+  NEWC_ALIGNMENT,
+  NEWC_FIELDS,
+  NEWC_HEADER_SIZE,
+  NEWC_MAGIC,
+} from '../image/cpio-header.ts';
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -16,10 +23,6 @@ const S_IFLNK = 0o120000;
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 
-const HEADER_SIZE = 110;
-/** Header and data both start at multiples of this. */
-const ALIGNMENT = 4;
-const TRAILER = 'TRAILER!!!' as ByteString;
 /** Linux PATH_MAX, with the terminating zero. */
 const NAME_SIZE_MAX = 4096;
 const DATA_SIZE_MAX = 0xffff_ffff;
@@ -64,7 +67,7 @@ export function cpioCharacterDevice(
 export function cpioArchive(entries: readonly CpioEntry[]): Uint8Array {
   const sorted = [...entries].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   checkNames(sorted);
-  const trailer: CpioEntry = { name: TRAILER, mode: 0 };
+  const trailer: CpioEntry = { name: CPIO_TRAILER, mode: 0 };
   const archive = new Uint8Array(
     [...sorted, trailer].reduce((size, entry) => size + entrySize(entry), 0),
   );
@@ -83,7 +86,7 @@ function checkNames(sorted: readonly CpioEntry[]): void {
     };
     const parts = name.split('/');
     if (parts.some((part) => part === '' || part === '.' || part === '..')) refuse('not a path');
-    if (name.includes('\0') || name === TRAILER) refuse('not a name for cpio');
+    if (name.includes('\0') || name === CPIO_TRAILER) refuse('not a name for cpio');
     if (name.length + 1 > NAME_SIZE_MAX) refuse('the name is too long');
     if (name === previous) refuse('it is there twice');
     const parent = parts.slice(0, -1).join('/');
@@ -97,30 +100,27 @@ function checkNames(sorted: readonly CpioEntry[]): void {
   }
 }
 
-const aligned = (size: number): number => Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+const aligned = (size: number): number => Math.ceil(size / NEWC_ALIGNMENT) * NEWC_ALIGNMENT;
 
 function entrySize({ name, data }: CpioEntry): number {
-  return aligned(HEADER_SIZE + name.length + 1) + aligned(data?.length ?? 0);
+  return aligned(NEWC_HEADER_SIZE + name.length + 1) + aligned(data?.length ?? 0);
 }
 
 function writeEntry(archive: Uint8Array, at: number, entry: CpioEntry, inode: number): number {
   const { name, mode, data = new Uint8Array(), device = [0, 0] } = entry;
   const links = (mode & S_IFMT) === S_IFDIR ? 2 : 1;
-  const fields = [
-    inode,
+  // Owner, time and the device that the file came from are zero; so is the checksum, which this magic does not use.
+  const values: Partial<Record<(typeof NEWC_FIELDS)[number], number>> = {
+    ino: inode,
     mode,
-    0, // owner
-    0, // group
-    links,
-    0, // time
-    data.length,
-    0, // the device that the file
-    0, // came from
-    ...device,
-    name.length + 1,
-    0, // checksum, which this magic does not use
-  ];
-  const header = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`;
+    nlink: links,
+    size: data.length,
+    rdevMajor: device[0],
+    rdevMinor: device[1],
+    nameSize: name.length + 1,
+  };
+  const fields = NEWC_FIELDS.map((field) => (values[field] ?? 0).toString(16).padStart(8, '0'));
+  const header = `${NEWC_MAGIC}${fields.join('')}`;
   const text = bytesOf(`${header}${name}` as ByteString);
   archive.set(text, at);
   const dataAt = at + aligned(text.length + 1);

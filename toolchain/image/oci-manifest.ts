@@ -8,14 +8,19 @@
  */
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import {
+  failImage,
+  fitsPlatform,
+  type ImageConfig,
+  LAYERS_MAX,
+  type OciPlatform,
+  parseImageConfig,
+  parseImageJson,
+  platform,
+  platformOf,
+  showPlatform,
+} from './image-config.ts';
 import type { OciBlobs } from './oci-blobs.ts';
-
-/** What kind of machine an image is for, in the words of Go. */
-export interface OciPlatform {
-  readonly os: string;
-  readonly architecture: string;
-  readonly variant?: string | undefined;
-}
 
 export interface OciChoice {
   /** The name in the layout, `org.opencontainers.image.ref.name`. */
@@ -30,7 +35,7 @@ export interface OciImage {
   readonly platform: OciPlatform;
   readonly layers: readonly OciLayer[];
   /** The configuration as it stands, for whoever makes a container of it. */
-  readonly config: Readonly<Record<string, unknown>>;
+  readonly config: ImageConfig;
 }
 
 export interface OciLayer {
@@ -41,13 +46,7 @@ export interface OciLayer {
 }
 
 const DEPTH_MAX = 4;
-const LAYERS_MAX = 1000;
 
-const platform = z.looseObject({
-  os: z.string(),
-  architecture: z.string(),
-  variant: z.string().optional(),
-});
 const descriptor = z.looseObject({
   mediaType: z.string().optional(),
   digest: z.string(),
@@ -60,12 +59,6 @@ const manifest = z.looseObject({
   schemaVersion: z.literal(2),
   config: descriptor,
   layers: z.array(descriptor).max(LAYERS_MAX),
-});
-const config = z.looseObject({
-  os: z.string(),
-  architecture: z.string(),
-  variant: z.string().optional(),
-  rootfs: z.looseObject({ type: z.literal('layers'), diff_ids: z.array(z.string()) }),
 });
 const layout = z.looseObject({ imageLayoutVersion: z.string().regex(/^1\./) });
 
@@ -81,14 +74,14 @@ const INDEX_TYPES = /\.image\.index\.|\.manifest\.list\./;
 
 /** Chooses the image of a layout. Throws USAGE_OCI_CHOICE, FORMAT_OCI_*, VERIFY_OCI_BLOB. */
 export function chooseImage(blobs: OciBlobs, choice: OciChoice): OciImage {
-  parse(blobs.readFile('oci-layout'), 'oci-layout', layout);
-  const top = parse(blobs.readFile('index.json'), 'index.json', index).manifests;
+  parseImageJson(blobs.readFile('oci-layout'), 'oci-layout', layout);
+  const top = parseImageJson(blobs.readFile('index.json'), 'index.json', index).manifests;
   const named = top.filter(
     ({ annotations }) => choice.ref === undefined || annotations?.[REF_NAME] === choice.ref,
   );
   if (named.length === 0) failChoice('no image has this name', top, choice);
   const images = named.flatMap((each) => imagesBelow(blobs, each, 1));
-  const fitting = images.filter((each) => fits(each.platform, choice.platform));
+  const fitting = images.filter((each) => fitsPlatform(each.platform, choice.platform));
   // Tags of one image are one image.
   const digests = new Set(fitting.map(({ digest }) => digest));
   if (digests.size === 0) failChoice('no image is for this platform', images, choice);
@@ -101,87 +94,29 @@ function imagesBelow(blobs: OciBlobs, each: Descriptor, depth: number): Descript
   // Attestations are for no machine.
   if (each.platform?.os === 'unknown' || each.platform?.architecture === 'unknown') return [];
   if (!INDEX_TYPES.test(each.mediaType ?? '')) return [each];
-  if (depth > DEPTH_MAX) failFormat('FORMAT_OCI_JSON', `${each.digest} is an index too deep`);
-  const { manifests } = parse(blobs.readJson(each), each.digest, index);
+  if (depth > DEPTH_MAX) failImage('FORMAT_OCI_JSON', `${each.digest} is an index too deep`);
+  const { manifests } = parseImageJson(blobs.readJson(each), each.digest, index);
   return manifests.flatMap((next) => imagesBelow(blobs, next, depth + 1));
 }
 
-/** An image that does not say its platform here says it in its configuration. */
-function fits(has: OciPlatform | undefined, wanted: OciPlatform | undefined): boolean {
-  if (has === undefined || wanted === undefined) return true;
-  return (
-    has.os === wanted.os &&
-    has.architecture === wanted.architecture &&
-    (wanted.variant === undefined || has.variant === undefined || has.variant === wanted.variant)
-  );
-}
-
 function openImage(blobs: OciBlobs, chosen: Descriptor, choice: OciChoice): OciImage {
-  const { config: at, layers } = parse(blobs.readJson(chosen), chosen.digest, manifest);
+  const { config: at, layers } = parseImageJson(blobs.readJson(chosen), chosen.digest, manifest);
   for (const { digest, mediaType = '' } of layers) {
     if (LAYER_TYPES.some((type) => type.test(mediaType))) continue;
-    failFormat('FORMAT_OCI_MEDIA_TYPE', `the layer ${digest} is of type "${mediaType}"`);
+    failImage('FORMAT_OCI_MEDIA_TYPE', `the layer ${digest} is of type "${mediaType}"`);
   }
-  const value = parse(blobs.readJson(at), at.digest, config);
+  const value = parseImageConfig(blobs.readJson(at), at.digest, {
+    layers: layers.length,
+    platforms: [chosen.platform, choice.platform],
+  });
   const { diff_ids: diffIds } = value.rootfs;
-  if (diffIds.length !== layers.length) {
-    failFormat(
-      'FORMAT_OCI_CONFIG',
-      `the configuration has ${diffIds.length} diff_ids, expected one for each of ${layers.length} layers`,
-    );
-  }
-  for (const wanted of [chosen.platform, choice.platform]) {
-    if (fits(value, wanted)) continue;
-    failFormat(
-      'FORMAT_OCI_CONFIG',
-      `the configuration says ${showPlatform(value)}, expected ${showPlatform(wanted)}`,
-    );
-  }
   return {
     manifestDigest: chosen.digest,
     configDigest: at.digest,
-    platform: { os: value.os, architecture: value.architecture, variant: value.variant },
+    platform: platformOf(value),
     layers: layers.map(({ digest, size }, i) => ({ digest, size, diffId: diffIds[i]! })),
     config: value,
   };
-}
-
-function parse<T extends z.ZodType>(bytes: Buffer, name: string, schema: T): z.output<T> {
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw new ColdsealError('FORMAT_OCI_JSON', `Cannot read the OCI image: ${name} is no JSON`, {
-      cause: error,
-    });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const { path, message } = result.error.issues[0]!;
-  return failFormat('FORMAT_OCI_JSON', `${path.join('.') || 'the value'} of ${name}: ${message}`);
-}
-
-function failFormat(
-  code: 'FORMAT_OCI_JSON' | 'FORMAT_OCI_CONFIG' | 'FORMAT_OCI_MEDIA_TYPE',
-  problem: string,
-): never {
-  throw new ColdsealError(code, `Cannot read the OCI image: ${problem}`);
-}
-
-/** A platform as it is written: `linux/arm64`, `linux/arm/v7`. Throws USAGE_BAD_VALUE. */
-export function parsePlatform(text: string): OciPlatform {
-  const match = /^([a-z0-9]+)\/([a-z0-9]+)(?:\/([a-z0-9.]+))?$/.exec(text);
-  if (match !== null) return { os: match[1]!, architecture: match[2]!, variant: match[3] };
-  throw new ColdsealError(
-    'USAGE_BAD_VALUE',
-    `Cannot use the platform "${text}": expected one such as linux/arm64`,
-  );
-}
-
-export function showPlatform(value: OciPlatform | undefined): string {
-  if (value === undefined) return 'any platform';
-  const { os, architecture, variant } = value;
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
 }
 
 function failChoice(problem: string, found: readonly Descriptor[], choice: OciChoice): never {

@@ -1,37 +1,12 @@
 /**
- * An OCI image to a tree: its layers one over the other, each read in one pass as an archive (tar.ts).
- *
- * A layer may take away what is below it: `.wh.NAME` hides a name of earlier layers, `.wh..wh..opq` all that earlier
- * layers have in its directory. Neither touches what the same layer brings, wherever it stands in it. Every layer is
- * checked twice, its file against the manifest and its content against the configuration; only then is there a tree.
- * Spec: OCI Image Format Specification 1.1, layer.md.
+ * An OCI image to a tree: one image of a layout, its layers one over the other (layers.ts).
  */
-import { createHash } from 'node:crypto';
-import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { StoreSummary } from '../objects/store.ts';
-import type { ByteString } from './byte-string.ts';
+import { readLayers } from './layers.ts';
 import { OciBlobs } from './oci-blobs.ts';
-import {
-  chooseImage,
-  type OciChoice,
-  type OciImage,
-  type OciLayer,
-  showPlatform,
-} from './oci-manifest.ts';
-import { failTar } from './tar-error.ts';
-import { TarInput } from './tar-input.ts';
-import { TAR_LIMITS } from './tar-limits.ts';
-import { tarPath } from './tar-path.ts';
-import { TarReader, type TarEntry } from './tar-reader.ts';
-import { TarStream } from './tar-stream.ts';
-import { TarTree } from './tar-tree.ts';
-import {
-  openSink,
-  readEntries,
-  type ContentSink,
-  type EntryTaker,
-  type ReadTarOptions,
-} from './tar.ts';
+import { showPlatform } from './image-config.ts';
+import { chooseImage, type OciChoice, type OciImage } from './oci-manifest.ts';
+import type { ReadTarOptions } from './tar.ts';
 import type { TreeNode } from './tree.ts';
 
 export type ReadOciOptions = ReadTarOptions & OciChoice;
@@ -43,114 +18,19 @@ export interface OciResult {
   readonly image: OciImage;
 }
 
-const WHITEOUT = '.wh.';
-const OPAQUE = '.wh..wh..opq';
-/** Bookkeeping of AUFS, which Docker left in layers long ago. */
-const AUFS = '.wh..wh.';
-
 /** Reads an image layout, a directory or an archive. Throws FORMAT_OCI_*, VERIFY_OCI_*, FORMAT_TAR_*, HOST_*. */
 export async function readOci(path: string, options: ReadOciOptions): Promise<OciResult> {
   const blobs = await OciBlobs.open(path, options.interrupted);
   const image = chooseImage(blobs, options);
-  const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
-  using sink = openSink(options);
-  const totalBytes = image.layers.reduce((sum, { size }) => sum + size, 0);
-  let doneBytes = 0;
-  for (const layer of image.layers) {
-    const report = (bytes: number): void =>
-      options.onProgress?.({ entries: tree.count, hashedBytes: doneBytes + bytes, totalBytes });
-    await readLayer(blobs, layer, new Layer(tree), sink, options, report);
-    doneBytes += layer.size;
-  }
-  return { root: tree.finish(), entries: tree.count, store: sink.finish(), image };
+  const layers = image.layers.map((layer) => {
+    const { digest, diffId } = layer;
+    return { shown: digest, place: blobs.blob(layer), digest, diffId };
+  });
+  return { ...(await readLayers(layers, options)), image };
 }
 
 /** What a record tells of an image: everything but its configuration. */
 export function ociRecord(image: OciImage): object {
   const { manifestDigest, configDigest, layers } = image;
   return { manifestDigest, configDigest, platform: showPlatform(image.platform), layers };
-}
-
-async function readLayer(
-  blobs: OciBlobs,
-  layer: OciLayer,
-  tree: Layer,
-  sink: ContentSink,
-  options: ReadOciOptions,
-  report: (bytes: number) => void,
-): Promise<void> {
-  const place = blobs.blob(layer);
-  using input = new TarInput(place.path, options.interrupted, place);
-  const stream = new TarStream(input.pieces(), options.limits ?? TAR_LIMITS, () => input.bytes);
-  // Some writers leave the end out; here the digest tells whether a layer is whole.
-  const reader = new TarReader(stream, { isEndOptional: true });
-  try {
-    await readEntries(stream, reader, tree, sink.content, () => report(input.bytes));
-  } catch (error) {
-    // That the layer is another one says more than where reading it failed.
-    if (error instanceof ColdsealError && error.code.startsWith('FORMAT_')) {
-      await requireLayer(layer, () => sha256Of(place, options.interrupted));
-      throw new ColdsealError(error.code, `Cannot use layer ${layer.digest}: ${error.message}`, {
-        hint: error.hint,
-        cause: error,
-      });
-    }
-    throw error;
-  }
-  const { sha256, tarSha256 } = input.digests();
-  await requireLayer(layer, () => Promise.resolve(sha256));
-  if (`sha256:${tarSha256}` === layer.diffId) return;
-  throw new ColdsealError(
-    'VERIFY_OCI_DIFF_ID',
-    `Cannot use layer ${layer.digest}: uncompressed it has the digest sha256:${tarSha256}, expected ${layer.diffId}`,
-    { hint: 'manifest and configuration are of different images' },
-  );
-}
-
-async function requireLayer(layer: OciLayer, sha256: () => Promise<string>): Promise<void> {
-  const found = `sha256:${await sha256()}`;
-  if (found === layer.digest) return;
-  throw new ColdsealError(
-    'VERIFY_OCI_BLOB',
-    `Cannot use layer ${layer.digest}: its file has the digest ${found}`,
-    { hint: 'the image is damaged; copy it again' },
-  );
-}
-
-async function sha256Of(
-  place: { readonly path: string; readonly offset: number; readonly size: number },
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  using input = new TarInput(place.path, signal, place);
-  const hash = createHash('sha256');
-  for await (const piece of input.filePieces()) hash.update(piece);
-  return hash.digest('hex');
-}
-
-/** The entries of one layer, whiteouts among them. */
-class Layer implements EntryTaker {
-  readonly #tree: TarTree;
-
-  constructor(tree: TarTree) {
-    this.#tree = tree;
-    tree.beginLayer();
-  }
-
-  add(entry: TarEntry): TreeNode | undefined {
-    const { place } = entry;
-    const { path } = tarPath(entry.name, 'name', place);
-    const slash = path.lastIndexOf('/');
-    const name = path.slice(slash + 1);
-    if (!name.startsWith(WHITEOUT)) return this.#tree.add(entry);
-    const parent = path.slice(0, Math.max(slash, 0)) as ByteString;
-    if (name === OPAQUE) this.#tree.hideBelow(parent);
-    else if (!name.startsWith(AUFS)) {
-      const hidden = name.slice(WHITEOUT.length);
-      if (hidden === '' || hidden === '.' || hidden === '..') {
-        failTar('FORMAT_OCI_WHITEOUT', place, 'it takes away a name that no entry has');
-      }
-      this.#tree.hide((parent === '' ? hidden : `${parent}/${hidden}`) as ByteString);
-    }
-    return undefined;
-  }
 }

@@ -6,16 +6,17 @@
 import { namingFileAsync } from '../files/name-file.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import { byteStringOfText } from './byte-string.ts';
+import type { ImageConfig } from './image-config.ts';
 import type { OciChoice } from './oci-manifest.ts';
 import type { ReadTarOptions } from './tar.ts';
 import type { TreeNode } from './tree.ts';
 
 /** Kinds of sources that are read with a recipe; a dump has been read already. */
-export const SOURCE_KINDS = ['directory', 'tar', 'oci'] as const;
+export const SOURCE_KINDS = ['directory', 'tar', 'cpio', 'oci', 'docker'] as const;
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** Kinds that hold several images, of which a name and a platform choose one. */
-export type LayeredKind = 'oci';
+export type LayeredKind = 'oci' | 'docker';
 
 export interface TreeSource extends OciChoice {
   readonly kind: SourceKind;
@@ -35,11 +36,13 @@ export interface SourceResult {
   readonly archive?: object;
   /** Digests of an image's parts, for the record. */
   readonly image?: object;
+  /** What the image says of its container. */
+  readonly config?: ImageConfig;
 }
 
 /** Whether images are chosen from a source of this kind. */
 export function isLayered(kind: string): kind is LayeredKind {
-  return kind === 'oci';
+  return kind === 'oci' || kind === 'docker';
 }
 
 /** Reads a source. Throws what scanning and reading throw; for archives the sentence names the file. */
@@ -48,7 +51,8 @@ export function readSource(source: TreeSource, options: ReadSourceOptions): Prom
   const shown = source.path === '-' ? 'stdin' : source.path;
   return namingFileAsync(`Cannot use ${shown}`, () => {
     if (source.kind === 'tar') return readArchive(source.path, options);
-    return readLayers(source, options);
+    if (source.kind === 'cpio') return readCpioArchive(source.path, options);
+    return source.kind === 'oci' ? readOciImage(source, options) : readDockerImage(source, options);
   });
 }
 
@@ -64,9 +68,25 @@ async function readArchive(path: string, options: ReadSourceOptions): Promise<So
   return { root, store, archive };
 }
 
-async function readLayers(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
+async function readCpioArchive(path: string, options: ReadSourceOptions): Promise<SourceResult> {
+  const { readCpio } = await import('./cpio.ts');
+  const { root, store, archive } = await readCpio(path, options);
+  return { root, store, archive };
+}
+
+async function readOciImage(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
   const { ociRecord, readOci } = await import('./oci.ts');
   const { ref, platform } = source;
   const { root, store, image } = await readOci(source.path, { ...options, ref, platform });
-  return { root, store, image: ociRecord(image) };
+  return { root, store, image: ociRecord(image), config: image.config };
+}
+
+async function readDockerImage(
+  source: TreeSource,
+  options: ReadSourceOptions,
+): Promise<SourceResult> {
+  const { dockerRecord, readDocker } = await import('./docker.ts');
+  const { ref, platform } = source;
+  const { root, store, image } = await readDocker(source.path, { ...options, ref, platform });
+  return { root, store, image: dockerRecord(image), config: image.config };
 }

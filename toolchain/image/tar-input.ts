@@ -12,6 +12,7 @@ import { createGunzip, type Gunzip } from 'node:zlib';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { streamTool } from '../host/stream-tool.ts';
+import { type ArchiveFormat, archiveError } from './tar-error.ts';
 import { hasTarChecksum, TAR_BLOCK_SIZE } from './tar-header.ts';
 
 export type TarCompression = 'none' | 'gzip' | 'zstd' | 'xz';
@@ -31,6 +32,13 @@ export interface TarDigests {
 export interface FilePart {
   readonly offset: number;
   readonly size: number;
+}
+
+export interface TarInputOptions {
+  /** The part of the file that is the archive. */
+  readonly part?: FilePart;
+  /** What is inside; without it, tar. */
+  readonly format?: ArchiveFormat;
 }
 
 const PIECE_SIZE = 1 << 20;
@@ -54,6 +62,7 @@ const readAsync = promisify(read);
 export class TarInput implements Disposable {
   readonly #path: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #format: ArchiveFormat;
   readonly #fd: number;
   readonly #fileHash = createHash('sha256');
   #tarHash: Hash | undefined;
@@ -71,9 +80,10 @@ export class TarInput implements Disposable {
   #isClosed = false;
 
   /** Opens a file, part of one, or stdin for `-`. Throws HOST_NOT_FOUND, USAGE_NOT_A_FILE and the like. */
-  constructor(path: string, signal?: AbortSignal, part?: FilePart) {
+  constructor(path: string, signal?: AbortSignal, { part, format }: TarInputOptions = {}) {
     this.#path = path === '-' ? 'stdin' : path;
     this.#signal = signal;
+    this.#format = format ?? 'tar';
     try {
       this.#fd = path === '-' ? 0 : openSync(path, 'r');
     } catch (error) {
@@ -105,7 +115,7 @@ export class TarInput implements Disposable {
   async *pieces(): AsyncGenerator<Uint8Array> {
     const file = this.filePieces();
     const head = await this.#head(file);
-    this.#compression = compressionOf(head);
+    this.#compression = compressionOf(head, this.#format);
     const whole = chain(head, file);
     if (this.#compression === 'none') {
       yield* whole;
@@ -176,10 +186,10 @@ export class TarInput implements Disposable {
   }
 
   #decompressed(file: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    if (this.#compression === 'gzip') return gunzipped(file);
+    if (this.#compression === 'gzip') return gunzipped(file, this.#format);
     const signal = this.#signal;
     const explain = (_code: number, said: string | undefined): Error =>
-      damaged(this.#compression, said);
+      damaged(this.#compression, this.#format, said);
     if (this.#compression === 'zstd') {
       return streamTool(['zstd', '-dcq', '--memory=128MB'], file, {
         debian: 'zstd',
@@ -193,16 +203,21 @@ export class TarInput implements Disposable {
 }
 
 /** Bytes that can be the header of a member are one, whatever else they look like: a file may be named `BZh`. */
-function compressionOf(head: Uint8Array): TarCompression {
-  if (head.length >= TAR_BLOCK_SIZE && hasTarChecksum(head.subarray(0, TAR_BLOCK_SIZE)))
+function compressionOf(head: Uint8Array, format: ArchiveFormat): TarCompression {
+  if (
+    format === 'tar' &&
+    head.length >= TAR_BLOCK_SIZE &&
+    hasTarChecksum(head.subarray(0, TAR_BLOCK_SIZE))
+  )
     return 'none';
   const hex = Buffer.from(head.subarray(0, 6)).toString('hex');
   const name = MAGICS.find(([, magic]) => hex.startsWith(magic))?.[0] ?? 'none';
   if (name === 'none' || name === 'gzip' || name === 'zstd' || name === 'xz') return name;
-  throw new ColdsealError(
+  throw archiveError(
     'FORMAT_TAR_COMPRESSION',
-    `Cannot read tar archive at byte 0: it is compressed by ${name}, expected none, gzip, zstd or xz`,
-    { hint: `unpack it first, and pipe the result to -` },
+    format,
+    ` at byte 0: it is compressed by ${name}, expected none, gzip, zstd or xz`,
+    'unpack it first, and pipe the result to -',
   );
 }
 
@@ -215,7 +230,10 @@ async function* chain(
 }
 
 /** gzip, any number of members one after the other, and zeros after the last as on tapes. */
-async function* gunzipped(file: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* gunzipped(
+  file: AsyncIterable<Uint8Array>,
+  format: ArchiveFormat,
+): AsyncGenerator<Uint8Array> {
   const gunzip = createGunzip({ chunkSize: PIECE_SIZE });
   const fed = feedGunzip(gunzip, file);
   // Who waits for it comes later, or never when the reader stops early.
@@ -223,11 +241,12 @@ async function* gunzipped(file: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   try {
     for await (const piece of gunzip) yield piece as Buffer;
     // What zlib did not take must be zeros.
-    if ((await fed) > gunzip.bytesWritten) throw damaged('gzip', 'something follows its end');
+    if ((await fed) > gunzip.bytesWritten)
+      throw damaged('gzip', format, 'something follows its end');
   } catch (error) {
     const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
     if (typeof code === 'string' && code.startsWith('Z_')) {
-      throw damaged('gzip', (error as Error).message);
+      throw damaged('gzip', format, (error as Error).message);
     }
     throw error;
   } finally {
@@ -264,10 +283,11 @@ async function feedGunzip(gunzip: Gunzip, file: AsyncIterable<Uint8Array>): Prom
   return lastEnd;
 }
 
-function damaged(compression: TarCompression, said: string | undefined): ColdsealError {
-  return new ColdsealError(
-    'FORMAT_TAR_COMPRESSION',
-    `Cannot read tar archive: its ${compression} data are damaged or cut off`,
-    { hint: said },
-  );
+function damaged(
+  compression: TarCompression,
+  format: ArchiveFormat,
+  said: string | undefined,
+): ColdsealError {
+  const problem = `: its ${compression} data are damaged or cut off`;
+  return archiveError('FORMAT_TAR_COMPRESSION', format, problem, said);
 }

@@ -4,7 +4,7 @@
  * Every byte counts against the limits before it is used: a small file that grows without end when it is unpacked is
  * noticed while it grows.
  */
-import { failTar } from './tar-error.ts';
+import { type ArchiveFormat, failTar, type TarPlace } from './tar-error.ts';
 import { TAR_BLOCK_SIZE } from './tar-header.ts';
 import type { TarLimits } from './tar-limits.ts';
 
@@ -15,6 +15,7 @@ export class TarStream {
   readonly #pieces: AsyncIterator<Uint8Array>;
   readonly #limits: TarLimits;
   readonly #inputBytes: () => number;
+  readonly #format: ArchiveFormat;
   #piece: Uint8Array = new Uint8Array(0);
   #at = 0;
   /** Bytes that came from the source. */
@@ -23,10 +24,16 @@ export class TarStream {
   #holes = 0;
 
   /** `inputBytes` says how many bytes of the archive file were read so far. */
-  constructor(source: ByteSource, limits: TarLimits, inputBytes: () => number) {
+  constructor(
+    source: ByteSource,
+    limits: TarLimits,
+    inputBytes: () => number,
+    format: ArchiveFormat = 'tar',
+  ) {
     this.#pieces = source[Symbol.asyncIterator]();
     this.#limits = limits;
     this.#inputBytes = inputBytes;
+    this.#format = format;
   }
 
   /** Bytes taken so far. */
@@ -121,23 +128,27 @@ export class TarStream {
     if (produced > totalBytes) {
       failTar(
         'FORMAT_TAR_TOTAL',
-        { at: this.position },
+        this.#here,
         `it has more than ${totalBytes} bytes, with holes of sparse files`,
       );
     }
     if (produced <= ratioFromBytes || produced <= ratio * this.#inputBytes()) return;
     failTar(
       'FORMAT_TAR_RATIO',
-      { at: this.position },
+      this.#here,
       `${this.#inputBytes()} bytes became ${produced}, expected at most ${ratio} times as many`,
       'if this is meant, unpack the archive and build from the directory',
     );
   }
 
+  get #here(): TarPlace {
+    return { at: this.position, format: this.#format };
+  }
+
   #failTruncated(missing: number): never {
     return failTar(
       'FORMAT_TAR_TRUNCATED',
-      { at: this.position },
+      this.#here,
       `the archive ends here, ${missing} bytes too early`,
       'it was cut off; copy it again',
     );

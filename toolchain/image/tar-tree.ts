@@ -25,6 +25,7 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
+  S_IFSOCK,
   sortChildren,
   TreeNode,
   walkTree,
@@ -47,6 +48,8 @@ const TYPE_BITS: Readonly<Record<string, number>> = {
   4: S_IFBLK,
   5: S_IFDIR,
   6: S_IFIFO,
+  // Only a cpio archive has sockets.
+  s: S_IFSOCK,
 };
 /** Of a directory that no entry describes. */
 const IMPLIED_MODE = S_IFDIR | 0o755;
@@ -87,14 +90,26 @@ export class TarTree {
       this.#addHardlink(entry, path, endsInSlash);
       return undefined;
     }
+    const node = this.#add(entry, path, endsInSlash);
+    return (node.mode & S_IFMT) === S_IFREG ? node : undefined;
+  }
+
+  /** Adds an entry that is no hardlink; returns its node, whatever it is. */
+  addNode(entry: TarEntry): TreeNode {
+    const { path, endsInSlash } = tarPath(entry.name, 'name', entry.place);
+    return this.#add(entry, path, endsInSlash);
+  }
+
+  #add(entry: TarEntry, path: ByteString, endsInSlash: boolean): TreeNode {
     const node = this.#node(entry, path);
+    const { place } = entry;
     if (node.children === undefined && (endsInSlash || path === '')) {
       const problem = path === '' ? 'the root is no directory' : 'its name ends in a slash';
       failTar('FORMAT_TAR_NAME', place, `${problem}, and type ${entry.type} is no directory`);
     }
     if (path === '') this.#describe(this.#root, node);
     else this.#put(path, node, place);
-    return (node.mode & S_IFMT) === S_IFREG ? node : undefined;
+    return node;
   }
 
   // --- one node ----------------------------------------------------------------------------------------

@@ -126,8 +126,17 @@ async function readContent(
   node: TreeNode,
   content: TarContent,
 ): Promise<void> {
+  await storeContent(node, content, () => reader.content(entry, content));
+}
+
+/** Gives the node of a file its content, which `read` hands on. */
+export async function storeContent(
+  node: TreeNode,
+  content: TarContent,
+  read: () => Promise<void>,
+): Promise<void> {
   content.begin(node.size);
-  await reader.content(entry, content);
+  await read();
   const stored = content.end();
   node.content = stored.content;
   node.digest = stored.digest;

@@ -32,36 +32,52 @@ const time = z.string().refine((text) => parseTime(text) !== undefined, {
   message: 'is not a time in UTC, expected one such as 2026-01-31T00:00:00Z',
 });
 
+/** What an image can be built from; of these a source has one. */
+export const SOURCE_KEYS = ['directory', 'tar', 'cpio', 'oci', 'docker', 'dump'] as const;
+
 const source = z
   .strictObject({
     directory: path.optional().describe('directory to build the image of'),
     tar: path
       .optional()
       .describe('tar archive to build the image of; plain, or compressed with gzip, zstd or xz'),
+    cpio: path
+      .optional()
+      .describe(
+        'cpio archive (newc, crc or odc) to build the image of; plain or compressed as tar',
+      ),
     oci: path
       .optional()
       .describe('OCI image layout, a directory or an archive, to build the image of'),
+    docker: path
+      .optional()
+      .describe('archive of docker save, or a directory that has its files, to build the image of'),
     ref: z
       .string()
       .min(1)
       .optional()
-      .describe('name of the image in the OCI layout; the board says its platform'),
+      .describe(
+        'name of the image in the OCI layout or Docker archive; the board says its platform',
+      ),
     dump: path.optional().describe('text in the format of composefs-dump(5)'),
     objects: z
       .array(path)
       .optional()
       .describe('object stores with the contents that a dump refers to; each object is measured'),
   })
-  .superRefine(({ directory, tar, oci, ref, dump, objects }, context) => {
+  .superRefine((value, context) => {
+    const { oci, docker, ref, dump, objects } = value;
     const problem = (key: string[], message: string): void =>
       context.addIssue({ code: 'custom', path: key, message, input: undefined });
-    const given = [directory, tar, oci, dump].filter((each) => each !== undefined).length;
+    const given = SOURCE_KEYS.filter((key) => value[key] !== undefined).length;
     if (given !== 1) {
-      problem([], `has ${given} of directory, tar, oci and dump, expected one of them`);
+      const last = SOURCE_KEYS.length - 1;
+      const names = `${SOURCE_KEYS.slice(0, last).join(', ')} and ${SOURCE_KEYS[last]}`;
+      problem([], `has ${given} of ${names}, expected one of them`);
     } else if (dump === undefined && objects !== undefined) {
       problem(['objects'], 'has no effect here, expected it beside dump only');
-    } else if (oci === undefined && ref !== undefined) {
-      problem(['ref'], 'has no effect here, expected it beside oci only');
+    } else if ((oci ?? docker) === undefined && ref !== undefined) {
+      problem(['ref'], 'has no effect here, expected it beside oci or docker only');
     }
   });
 
@@ -111,7 +127,7 @@ const image = z
       .describe('name, unique in the set'),
     role: z.enum(['system', 'container', 'config']).describe('what the image is'),
     source: source.describe(
-      'what it is built from: a directory, a tar archive, an OCI image or a dump',
+      'what it is built from: a directory, an archive, a container image or a dump',
     ),
     mount: z
       .enum(['root', 'container', 'config'])

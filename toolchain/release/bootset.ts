@@ -24,14 +24,20 @@ import { parseTime } from '../config/utc-time.ts';
 import type { ConfigPath, ConfigProblem } from '../config/explain-issue.ts';
 import type { FormatVersions } from '../image/layout.ts';
 import { formatVersions } from '../image/versions.ts';
-import { BOOTSET_CONFIG, type BootsetSettings, type ImageSettings } from './bootset-schema.ts';
+import { isLayered } from '../image/read-source.ts';
+import {
+  BOOTSET_CONFIG,
+  type BootsetSettings,
+  type ImageSettings,
+  SOURCE_KEYS,
+} from './bootset-schema.ts';
 
 export interface BootsetSource {
-  readonly kind: 'directory' | 'tar' | 'oci' | 'dump';
+  readonly kind: (typeof SOURCE_KEYS)[number];
   /** As written in the file: what goes into the record. */
   readonly given: string;
   readonly path: string;
-  /** Name of the image in an OCI layout. */
+  /** Name of the image in an OCI layout or a Docker archive. */
   readonly ref: string | undefined;
   /** Object stores that a dump's contents come from. */
   readonly objects: readonly string[];
@@ -123,7 +129,7 @@ function loadBoards(
   return boards;
 }
 
-/** An OCI image is of one kind of machine; which one is chosen by the boards. */
+/** A container image is of one kind of machine; which one is chosen by the boards. */
 function mixedMachines(
   images: readonly BootsetImage[],
   boards: readonly ConfigFile<Board>[],
@@ -131,17 +137,15 @@ function mixedMachines(
   const kinds = [...new Set(boards.map(({ value }) => value.arch))];
   if (kinds.length < 2) return [];
   return images.flatMap(({ source }, index) => {
-    if (source.kind !== 'oci') return [];
+    if (!isLayered(source.kind)) return [];
     const message = `is for one kind of machine, and the boards are ${kinds.join(' and ')}`;
-    return [{ path: ['images', index, 'source', 'oci'], message }];
+    return [{ path: ['images', index, 'source', source.kind], message }];
   });
 }
 
 function bootsetImage(settings: ImageSettings, directory: string): BootsetImage {
   const { name, role, source, recipe } = settings;
-  const kind = (['directory', 'tar', 'oci', 'dump'] as const).find(
-    (key) => source[key] !== undefined,
-  )!;
+  const kind = SOURCE_KEYS.find((key) => source[key] !== undefined)!;
   const given = source[kind]!;
   const mount = settings.mount ?? (role === 'system' ? 'root' : role);
   const start = settings.start ?? (role === 'container' ? 'normal' : 'none');
@@ -191,7 +195,9 @@ function imageRecipe(recipe: ImageSettings['recipe']): ImageRecipe {
 const WANTED = {
   directory: 'directory',
   tar: 'file',
+  cpio: 'file',
   oci: 'file or directory',
+  docker: 'file or directory',
   dump: 'file',
 } as const satisfies Record<BootsetSource['kind'], string>;
 

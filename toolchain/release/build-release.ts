@@ -32,6 +32,7 @@ import { syncPath } from '../files/sync-path.ts';
 import { buildImage } from '../image/build.ts';
 import { printDump } from '../image/describe.ts';
 import { objectsOfImage } from '../image/objects.ts';
+import { isLayered } from '../image/read-source.ts';
 import { readTree } from '../image/read-tree.ts';
 import { checkRelease, imageFileName } from '../sign/check-release.ts';
 import { DEV_KEYS_DIR, openDevSigner } from '../sign/dev-keys.ts';
@@ -302,7 +303,7 @@ function parseSourceDateEpoch(text: string | undefined): number | undefined {
 /** A release inside a source would become part of what it is built from. */
 function refuseOutputInSource(output: string, bootset: Bootset): void {
   for (const { source, name } of bootset.images) {
-    if (source.kind !== 'directory' && source.kind !== 'oci') continue;
+    if (source.kind !== 'directory' && !isLayered(source.kind)) continue;
     if (!isInside(output, source.path) && !isInside(source.path, output)) continue;
     throw new ColdsealError(
       'USAGE_STORE_IN_SOURCE',

@@ -1,0 +1,79 @@
+/**
+ * A cpio archive to a tree: one pass over its bytes, nothing is unpacked; the same rules and limits as for tar (tar.ts).
+ *
+ * cpio has whole seconds and no extended attributes, so the tree is that of a directory without either.
+ */
+import type { StoreSummary } from '../objects/store.ts';
+import { CpioLinks } from './cpio-links.ts';
+import { type CpioEntry, CpioReader } from './cpio-reader.ts';
+import type { TarContent } from './tar-content.ts';
+import { TarInput, type TarDigests } from './tar-input.ts';
+import { TAR_LIMITS } from './tar-limits.ts';
+import { TarStream } from './tar-stream.ts';
+import { TarTree } from './tar-tree.ts';
+import { openSink, type ReadTarOptions, storeContent, type TarResult } from './tar.ts';
+import type { TreeNode } from './tree.ts';
+
+export interface CpioResult {
+  readonly root: TreeNode;
+  readonly entries: number;
+  readonly store: StoreSummary | undefined;
+  readonly archive: TarDigests;
+}
+
+/** Entries between two reports of progress. */
+const REPORT_ENTRIES = 1024;
+
+/** Reads an archive, or stdin for `-`. Throws FORMAT_CPIO_* with place and entry, HOST_*. */
+export async function readCpio(path: string, options: ReadTarOptions): Promise<CpioResult> {
+  using input = new TarInput(path, options.interrupted, { format: 'cpio' });
+  const limits = options.limits ?? TAR_LIMITS;
+  const stream = new TarStream(input.pieces(), limits, () => input.bytes, 'cpio');
+  const onEntries = (entries: number): void =>
+    options.onProgress?.({
+      entries,
+      hashedBytes: input.bytes,
+      totalBytes: input.size ?? input.bytes,
+    });
+  const result = await treeOfCpio(stream, options, onEntries);
+  return { ...result, archive: input.digests() };
+}
+
+/** The same for the bytes of an uncompressed archive. */
+export async function treeOfCpio(
+  stream: TarStream,
+  options: ReadTarOptions,
+  onEntries: (count: number) => void = () => undefined,
+): Promise<Omit<TarResult, 'archive'>> {
+  const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
+  const links = new CpioLinks();
+  using sink = openSink(options);
+  const reader = new CpioReader(stream);
+  try {
+    let count = 0;
+    for (let each = await reader.next(); each !== undefined; each = await reader.next()) {
+      await readEntry(each, reader, tree, links, sink.content);
+      if (++count % REPORT_ENTRIES === 0) onEntries(count);
+    }
+    onEntries(count);
+  } finally {
+    await stream.close();
+  }
+  links.finish(options.hardlinks === true);
+  return { root: tree.finish(), entries: tree.count, store: sink.finish() };
+}
+
+async function readEntry(
+  each: CpioEntry,
+  reader: CpioReader,
+  tree: TarTree,
+  links: CpioLinks,
+  content: TarContent,
+): Promise<void> {
+  const { entry, header } = each;
+  const node = tree.addNode(entry);
+  if (entry.type === '0' && entry.size > 0) {
+    await storeContent(node, content, () => reader.content(each, content));
+  }
+  if (entry.type !== '5' && header.nlink > 1) links.add(header, node, entry.place);
+}
