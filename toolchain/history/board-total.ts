@@ -60,7 +60,8 @@ export function refuseUnknownEvents(
     const nearest = nearestWord(event, known);
     throw new ColdsealError(
       'USAGE_BAD_VALUE',
-      `Cannot use --${side} ${event}: none of ${boots.length} boots has that event, expected one of ${known.join(', ')}`,
+      `Cannot use --${side} ${event}: none of ${boots.length} boots has that event, ` +
+        `expected one of ${known.join(', ')}`,
       nearest === undefined ? {} : { hint: `did you mean ${nearest}?` },
     );
   }
