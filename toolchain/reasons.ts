@@ -58,6 +58,10 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_BOARD_UNKNOWN: 'no board has this identifier',
   CONFIG_BOOTSET: 'a bootset has settings that are wrong',
   CONFIG_BOOT_SIZE: 'the files of the boot partition do not fit into its size',
+  CONFIG_CONTAINER_ARGS: 'a container image and the bootset name no program that is in it',
+  CONFIG_CONTAINER_PATH:
+    'a mount or the working directory of a container has no place in its image',
+  CONFIG_CONTAINER_USER: 'the user of a container is not in its /etc/passwd or /etc/group',
   CONFIG_DISK_SIZE: 'a partition was asked for in a size that cannot be',
   CONFIG_ENVELOPE_SIZE: 'what was to be signed does not fit an envelope',
   CONFIG_EVENT_DICTIONARY: 'an event dictionary has settings that are wrong',

@@ -277,6 +277,12 @@ test('image build --from-oci: an image to mount, its record, and a choice that h
   }
 });
 
+/** The image holds a bundle already. */
+function withOci(ref: string): string {
+  const source = `oci: layout, ref: ${ref} }, container: { bundle: as-is`;
+  return LAB_BOOTSET.replace('directory: bundle', source);
+}
+
 test('a release takes the image of its board, and records what it was', async () => {
   using lab = bootsetLab();
   const layout = join(lab.path, 'layout');
@@ -289,7 +295,7 @@ test('a release takes the image of its board, and records what it was', async ()
     umoci('config', '--image', `${layout}:${tag}`, '--architecture', arch);
     umoci('insert', '--image', `${layout}:${tag}`, join(lab.path, 'bundle'), '/');
   }
-  lab.write('BOOTSET.yaml', LAB_BOOTSET.replace('directory: bundle', 'oci: layout, ref: intel'));
+  lab.write('BOOTSET.yaml', withOci('intel'));
   const built = await lab.release();
   const names = built.images.map(({ source }) => source.entries);
   assert.is(names[1], 3);
@@ -300,7 +306,7 @@ test('a release takes the image of its board, and records what it was', async ()
   assert.is(app!.oci, 'layout');
   assert.is(app!.image.platform, 'linux/amd64');
   assert.match(app!.image.manifestDigest, /^sha256:/);
-  lab.write('BOOTSET.yaml', LAB_BOOTSET.replace('directory: bundle', 'oci: layout, ref: arm'));
+  lab.write('BOOTSET.yaml', withOci('arm'));
   let code = '';
   await lab.release({ output: join(lab.path, 'other') }).catch((error: { code: string }) => {
     code = error.code;

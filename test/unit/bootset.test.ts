@@ -61,7 +61,7 @@ const REFUSED: readonly Case[] = [
     'an unknown setting that is like none',
     `${HEAD}images: [{ name: root, role: system, source: { directory: rootfs, zzzzzz: 1 } }]\n`,
     [
-      'images[0].source.zzzzzz is not a known setting, expected directory, tar, oci, ref, dump, objects',
+      'images[0].source.zzzzzz is not a known setting, expected directory, tar, cpio, oci, docker, ref, dump, objects',
     ],
   ],
   [
@@ -99,8 +99,8 @@ const REFUSED: readonly Case[] = [
   - { name: b, role: config, source: {} }
 `,
     [
-      'images[0].source has 2 of directory, tar, oci and dump, expected one of them',
-      'images[1].source has 0 of directory, tar, oci and dump, expected one of them',
+      'images[0].source has 2 of directory, tar, cpio, oci, docker and dump, expected one of them',
+      'images[1].source has 0 of directory, tar, cpio, oci, docker and dump, expected one of them',
     ],
   ],
   [
@@ -142,7 +142,7 @@ const REFUSED: readonly Case[] = [
       'images[0].recipe.mtime has no effect on a dump, which already says what is in the image',
       'images[0].recipe.hardlinks has no effect on a dump, which already says what is in the image',
       'images[1].source.objects has no effect here, expected it beside dump only',
-      'images[2].source.ref has no effect here, expected it beside oci only',
+      'images[2].source.ref has no effect here, expected it beside oci or docker only',
     ],
   ],
   [

@@ -1,4 +1,4 @@
-/** cpio archives to trees: the three forms, names of one file, and archives that lie, each refused with its own code. */
+/** cpio archives to trees: three forms, names of one file, and archives that lie, each refused with its own code. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -32,9 +32,19 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     isEssential: true,
   },
   {
+    tool: '/usr/lib/python3/dist-packages/jsonschema/__init__.py',
+    debian: 'python3-jsonschema',
+    why: 'asks the schema of OCI runtime bundles',
+  },
+  {
     tool: '/usr/lib/python3/dist-packages/prometheus_client/__init__.py',
     debian: 'python3-prometheus-client',
     why: 'outside judge of metrics and tables',
+  },
+  {
+    tool: '/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema/config-schema.json',
+    debian: 'golang-github-opencontainers-specs-dev',
+    why: 'outside judge of OCI runtime bundles',
   },
   {
     tool: '/usr/share/keyrings/debian-archive-keyring.gpg',

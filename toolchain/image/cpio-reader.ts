@@ -2,8 +2,8 @@
  * The entries of a cpio archive, one after the other, from a single pass over its bytes.
  *
  * Entries come as those of a tar archive do, so that they come to the same tree. The trailer must be there, or a cut
- * archive would pass for a whole one; after it there may be zeros only. The kernel goes on with a further archive there,
- * and cpio and bsdtar do not: what such a file means depends on who reads it, and it is refused.
+ * archive would pass for a whole one; after it there may be zeros only. The kernel goes on with a further archive
+ * there, and cpio and bsdtar do not: what such a file means depends on who reads it, and it is refused.
  */
 import { byteString, type ByteString } from './byte-string.ts';
 import {

@@ -1,5 +1,5 @@
 /**
- * A cpio archive to a tree: one pass over its bytes, nothing is unpacked; the same rules and limits as for tar (tar.ts).
+ * A cpio archive to a tree: one pass over its bytes, nothing is unpacked; rules and limits are those of tar (tar.ts).
  *
  * cpio has whole seconds and no extended attributes, so the tree is that of a directory without either.
  */

@@ -77,7 +77,7 @@ type Listed = z.output<typeof manifest>[number];
 const CONFIG_NAME = /^(?:sha256:|blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/;
 const BLOB_NAME = /^blobs\/(sha256)\/([0-9a-f]{64})$/;
 
-/** Reads an archive. Throws FORMAT_DOCKER_LAYOUT, FORMAT_OCI_*, VERIFY_OCI_*, USAGE_OCI_CHOICE, FORMAT_TAR_*, HOST_*. */
+/** Reads an archive. Throws FORMAT_DOCKER_LAYOUT, FORMAT_OCI_*, VERIFY_OCI_*, USAGE_OCI_*, FORMAT_TAR_*, HOST_*. */
 export async function readDocker(path: string, options: ReadDockerOptions): Promise<DockerResult> {
   const files = await ImageFiles.open(path, FORM, options.interrupted);
   const image = chooseImage(files, options);

@@ -1,5 +1,5 @@
 /**
- * The configuration of a container image: for which machine it is, what its layers are, and what is said of the container.
+ * The configuration of a container image: for which machine it is, what its layers are, and what its container is.
  *
  * OCI layouts and Docker's archives have the same JSON. It is parsed when its digest is right, or when nothing could
  * vouch for it; either way it has to say a digest for each layer, and the machine that was asked for.

@@ -54,7 +54,7 @@ export class ImageFiles {
     this.#files = files;
   }
 
-  /** Opens a directory or an archive. Throws HOST_NOT_FOUND, FORMAT_OCI_LAYOUT or FORMAT_DOCKER_LAYOUT, FORMAT_TAR_*. */
+  /** Opens a directory or an archive. Throws HOST_*, FORMAT_OCI_LAYOUT or FORMAT_DOCKER_LAYOUT, FORMAT_TAR_*. */
   static async open(path: string, form: ImageForm, signal?: AbortSignal): Promise<ImageFiles> {
     let isDirectory: boolean;
     try {

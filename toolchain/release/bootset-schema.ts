@@ -11,6 +11,7 @@ import { IMAGE_NAME } from '../../runtime/format/manifest-image.ts';
 import { BOARDS_MAX, DOMAINS_MAX, IMAGES_MAX } from '../../runtime/format/manifest.ts';
 import type { ConfigKind } from '../config/config-file.ts';
 import { parseTime } from '../config/utc-time.ts';
+import { container } from './container-schema.ts';
 
 /** The bounds of the manifest (runtime/format/manifest.ts): what is wrong there is told here, with its path. */
 const product = z
@@ -148,6 +149,9 @@ const image = z
           'all three for config)',
       ),
     recipe: recipe.prefault({}).describe('how the source becomes an image'),
+    container: container
+      .optional()
+      .describe('how a container of the source becomes an OCI runtime bundle, for role container'),
   })
   .superRefine((value, context) => {
     const problem = (key: string[], message: string): void =>
@@ -158,7 +162,16 @@ const image = z
     if (value.role !== 'container' && value.start !== undefined && value.start !== 'none') {
       problem(['start'], `is ${value.start}, expected it for role container only`);
     }
+    if (value.container !== undefined && value.role !== 'container') {
+      problem(['container'], `has no effect for role ${value.role}`);
+    } else if (value.container !== undefined && value.container.bundle === undefined) {
+      const isImage = (value.source.oci ?? value.source.docker) !== undefined;
+      if (!isImage) problem(['container', 'bundle'], 'is missing, expected generate or as-is');
+    }
     if (value.source.dump === undefined) return;
+    if (value.container?.bundle === 'generate') {
+      problem(['container', 'bundle'], 'is generate, and a dump already says what is in the image');
+    }
     for (const key of READING_RECIPE) {
       if (value.recipe[key] === undefined) continue;
       problem(['recipe', key], 'has no effect on a dump, which already says what is in the image');

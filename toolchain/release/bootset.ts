@@ -51,6 +51,8 @@ export interface BootsetImage extends Pick<ImageEntry, 'name' | 'role' | 'mount'
   readonly versions: FormatVersions;
   /** How the source is read; undefined for a dump. */
   readonly recipe: ImageRecipe | undefined;
+  /** Whether the source is a root file system that an OCI runtime bundle is made of. */
+  readonly makesBundle: boolean;
   /** As written in the file, for the record. */
   readonly settings: ImageSettings;
 }
@@ -165,8 +167,14 @@ function bootsetImage(settings: ImageSettings, directory: string): BootsetImage 
     algorithm: recipe.hash,
     versions: formatVersions(recipe.min_version, recipe.max_version),
     recipe: kind === 'dump' ? undefined : imageRecipe(recipe),
+    makesBundle: role === 'container' && bundleOf(settings, kind) === 'generate',
     settings,
   };
+}
+
+/** Images of registries are root file systems; what lies in a directory has been prepared for the board. */
+function bundleOf({ container }: ImageSettings, kind: BootsetSource['kind']): 'generate' | 'as-is' {
+  return container?.bundle ?? (isLayered(kind) ? 'generate' : 'as-is');
 }
 
 const DEFAULT_FLAGS = {

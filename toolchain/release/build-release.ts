@@ -180,6 +180,7 @@ async function buildImages(
       threads: options.threads,
       arch: bootset.boards[0]!.value.arch,
       signal: options.signal,
+      onWarning: options.onWarning,
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.done());
     times.end(`read ${image.name}`);

@@ -7,13 +7,11 @@
  *
  * Source: OCI runtime specification, config.md and bundle.md.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { MOUNT, START } from '../../runtime/format/manifest-image.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
 import type { Board } from '../board/schema.ts';
 import { findNode } from '../image/find-node.ts';
+import { nodeContent } from '../image/node-content.ts';
 import { isDirectory, isRegular, type TreeNode } from '../image/tree.ts';
 import { hasKernel } from '../disk/kernel.ts';
 import type { Bootset, BootsetImage } from './bootset.ts';
@@ -124,7 +122,7 @@ function bundleProblems(root: TreeNode, store: string): string[] {
   if (!isRegular(file) || file.size > CONFIG_BYTES_MAX) {
     return [`has a ${CONFIG} that is no file of at most ${CONFIG_BYTES_MAX} bytes`];
   }
-  const config = parseConfig(contentOf(file, store));
+  const config = parseConfig(nodeContent(file, store));
   if (config === undefined) return [`has a ${CONFIG} that is no JSON object`];
   const problems: string[] = [];
   if (typeof config.ociVersion !== 'string') problems.push(`has no ociVersion in ${CONFIG}`);
@@ -156,16 +154,5 @@ function parseConfig(bytes: Uint8Array): BundleConfig | undefined {
   } catch {
     // Not JSON; the caller says so.
     return undefined;
-  }
-}
-
-function contentOf(file: TreeNode, store: string): Uint8Array {
-  if (file.content !== undefined) return file.content;
-  if (file.payload === undefined) return new Uint8Array();
-  const path = join(store, file.payload);
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw explainSysError(error, `Cannot read ${path}`);
   }
 }

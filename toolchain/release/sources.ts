@@ -8,10 +8,12 @@ import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
 import { namingFile } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
+import type { ImageConfig } from '../image/image-config.ts';
 import { isLayered, readSource } from '../image/read-source.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';
 import type { BootsetImage } from './bootset.ts';
+import { makeBundle } from './bundle.ts';
 import { checkDigests, copyObjects } from './dump-objects.ts';
 
 export interface ReadImageOptions {
@@ -21,6 +23,7 @@ export interface ReadImageOptions {
   /** Architecture of the boards, which chooses among the images of an OCI layout. */
   readonly arch: Board['arch'];
   readonly onProgress?: (done: number, total: number) => void;
+  readonly onWarning?: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,8 +46,10 @@ export async function readImageSource(
   options: ReadImageOptions,
 ): Promise<SourceTree> {
   if (image.source.kind === 'dump') return readDumpSource(image, options);
-  const { root, input } = await readTree(image, options);
-  return describeTree(root, input);
+  const { root, input, config } = await readTree(image, options);
+  if (!image.makesBundle) return describeTree(root, input);
+  const bundle = makeBundle(image, root, { ...options, config });
+  return describeTree(bundle.root, { ...input, bundle: bundle.record });
 }
 
 /** Architectures in the words of OCI, which are those of Go. */
@@ -57,12 +62,12 @@ const OCI_ARCHITECTURES: Readonly<Record<Board['arch'], string>> = {
 async function readTree(
   { source: { kind, path, ref }, recipe, algorithm }: BootsetImage,
   options: ReadImageOptions,
-): Promise<{ root: TreeNode; input: object }> {
+): Promise<{ root: TreeNode; input: object; config: ImageConfig | undefined }> {
   if (kind === 'dump') throw new Error('a dump is not read by a recipe');
   const platform = isLayered(kind)
     ? { os: 'linux', architecture: OCI_ARCHITECTURES[options.arch] }
     : undefined;
-  const { root, archive, image } = await readSource(
+  const { root, archive, image, config } = await readSource(
     { kind, path, ref, platform },
     {
       algorithm,
@@ -77,7 +82,7 @@ async function readTree(
       onProgress: ({ hashedBytes, totalBytes }) => options.onProgress?.(hashedBytes, totalBytes),
     },
   );
-  return { root, input: { ...(archive && { archive }), ...(image && { image }) } };
+  return { root, config, input: { ...(archive && { archive }), ...(image && { image }) } };
 }
 
 async function readDumpSource(image: BootsetImage, options: ReadImageOptions): Promise<SourceTree> {
