@@ -2,13 +2,14 @@
  * The kernel as judge: every vector tree is built, mounted through EROFS and overlayfs, and compared with its source
  * entry by entry: names, types, owners, times, devices, xattrs, link targets and every byte.
  */
-import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { listXattrs, lstatFast } from '../../runtime/engines/node/xattr.ts';
+import { lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { assertBytes } from '../support/assert-bytes.ts';
 import { runCli } from '../support/run-cli.ts';
+import { readTarget, shown, walk, xattrLines, type Shown } from '../support/shown-tree.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireRoot } from '../support/tools.ts';
 import { makeVectorTree } from '../support/vector-tree.ts';
@@ -17,47 +18,13 @@ import { vectorRows } from '../support/vector-tables.ts';
 const test = suite('kernel shows the source tree');
 
 const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
+const S_IFDIR = 0o040000;
 const S_IFLNK = 0o120000;
 const S_IFCHR = 0o020000;
 
-/** What every mounted entry is compared by. */
-interface Shown {
-  readonly path: string;
-  readonly mode: string;
-  readonly owner: string;
-  readonly mtime: string;
-  readonly nlink: number | undefined;
-  readonly rdev: number;
-  readonly size: number | undefined;
-  readonly target: string | undefined;
-  readonly xattrs: readonly string[];
-}
-
-function childrenOf(root: string, path: string): string[] {
-  const directory = Buffer.from(root + path, 'latin1');
-  const names = readdirSync(directory, 'latin1');
-  return names.sort((a, b) => (a < b ? -1 : 1)).map((name) => `${path}/${name}`);
-}
-
-/** Every path below a root, parents first; all strings have one character per byte. */
-function walk(root: string): string[] {
-  const paths = [''];
-  for (const path of paths) {
-    if ((lstatFast(root + path).mode & S_IFMT) === S_IFDIR) paths.push(...childrenOf(root, path));
-  }
-  return paths;
-}
-
 function isWhiteout(mode: number, rdev: number): boolean {
   return (mode & S_IFMT) === S_IFCHR && rdev === 0;
-}
-
-function xattrLines(path: string): string[] {
-  return listXattrs(path)
-    .map(([name, value]) => `${name}=${value}`)
-    .sort();
 }
 
 /** An entry of the source as the mount must show it. */
@@ -83,26 +50,6 @@ function expected(root: string, path: string, holdsWhiteouts: boolean): Shown {
     target: type === S_IFLNK ? readTarget(root + path) : undefined,
     xattrs: xattrs.sort(),
   };
-}
-
-function shown(root: string, path: string): Shown {
-  const stat = lstatFast(root + path);
-  const type = stat.mode & S_IFMT;
-  return {
-    path,
-    mode: stat.mode.toString(8),
-    owner: `${stat.uid}:${stat.gid}`,
-    mtime: `${stat.mtimeSec}.${stat.mtimeNsec}`,
-    nlink: type === S_IFDIR ? undefined : stat.nlink,
-    rdev: stat.rdev,
-    size: type === S_IFREG && stat.size > 0 ? stat.size : type === S_IFREG ? 0 : undefined,
-    target: type === S_IFLNK ? readTarget(root + path) : undefined,
-    xattrs: xattrLines(root + path),
-  };
-}
-
-function readTarget(path: string): string {
-  return readlinkSync(Buffer.from(path, 'latin1'), 'buffer').toString('latin1');
 }
 
 function compareTrees(source: string, mounted: string): { entries: number; bytes: number } {
