@@ -20,6 +20,7 @@ const EROFS_SUPER_MAGIC = 0xe0f5e1e2;
 export const EROFS_FEATURE_COMPAT_MTIME = 0x2;
 export const EROFS_FEATURE_COMPAT_XATTR_FILTER = 0x4;
 export const EROFS_FEATURE_INCOMPAT_CHUNKED_FILE = 0x4;
+export const EROFS_FEATURE_INCOMPAT_DEVICE_TABLE = 0x8;
 
 /** Data layouts, bits 1..3 of i_format. */
 export const EROFS_INODE_FLAT_PLAIN = 0;
@@ -32,6 +33,9 @@ export const EROFS_CHUNK_FORMAT_BLKBITS_MASK = 0x1f;
 export const EROFS_CHUNK_BITS_MAX = 43;
 /** One chunk index entry is a block address; all ones is a hole. */
 export const EROFS_CHUNK_INDEX_SIZE = 4;
+/** Bit of the chunk format: entries are whole `ErofsChunkIndex` records, which can name a device. */
+export const EROFS_CHUNK_FORMAT_INDEXES = 0x20;
+export const EROFS_NULL_ADDR = 0xffffffff;
 
 /** File types of directory entries. */
 export const EROFS_FT_REG_FILE = 1;
@@ -174,5 +178,33 @@ export const ErofsXattrEntry = struct(
     e_name_len: [0x00, u8('length of the name without its prefix')],
     e_name_index: [0x01, u8('prefix index, 0 for none')],
     e_value_size: [0x02, u16('length of the value')],
+  },
+);
+
+/** Where a chunk lies: a device and a block of it. */
+export const ErofsChunkIndex = /* @__PURE__ */ struct(
+  'EROFS chunk index',
+  8,
+  `${SOURCE}, struct erofs_inode_chunk_index`,
+  {
+    startblk_hi: [0x00, zeros(2, 'high bits of the block, for images with 48 bits')],
+    device_id: [0x02, u16('0: this image, 1: the first extra device')],
+    startblk_lo: [0x04, u32('block of the device; all ones is a hole')],
+  },
+);
+
+/** An extra device, in the device table. */
+export const ErofsDeviceSlot = /* @__PURE__ */ struct(
+  'EROFS device slot',
+  128,
+  `${SOURCE}, struct erofs_deviceslot`,
+  {
+    tag: [0x00, byteArray(64, "the device's name: SHA-256 of its bytes in hexadecimal")],
+
+    blocks_lo: [0x40, u32('size of the device in blocks')],
+    uniaddr_lo: [0x44, u32('block at which it begins when it follows the image on one device')],
+    blocks_hi: [0x48, zeros(4, 'high bits of the size, for images with 48 bits')],
+    uniaddr_hi: [0x4c, zeros(2, 'high bits of the beginning')],
+    reserved: [0x4e, zeros(50)],
   },
 );

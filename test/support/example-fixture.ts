@@ -32,6 +32,7 @@ import { tempDir, type TempDir } from './temp-dir.ts';
 const STEPS: readonly (readonly [command: string, args: string, makes: string])[] = [
   ['image build', '--digest-store=objects rootfs rootfs.cfs', 'rootfs.cfs'],
   ['image build', '--digest-store=objects newer newer.cfs', 'newer.cfs'],
+  ['image build', '--tar-index rootfs.tar rootfs.index', 'rootfs.index'],
   ['keys init', 'keys/dev', 'keys/dev'],
   ['release', 'BOOTSET.yaml --output release --no-disk', 'release'],
 ];

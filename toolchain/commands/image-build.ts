@@ -6,33 +6,7 @@ import type { BuiltImage } from '../image/build.ts';
 import type { SourceKind } from '../image/read-source.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { StoreSummary } from '../objects/store.ts';
-
-/** What the options of this command come to; also what the drop-in mkcomposefs hands over. */
-interface Request {
-  readonly source: string;
-  readonly image: string | undefined;
-  readonly fromFile: boolean;
-  readonly fromTar: boolean;
-  readonly fromCpio: boolean;
-  readonly fromOci: boolean;
-  readonly fromDocker: boolean;
-  readonly ref: string | undefined;
-  readonly platform: string | undefined;
-  readonly digestStore: string | undefined;
-  readonly verifyExisting: boolean;
-  readonly useEpoch: boolean;
-  readonly skipDevices: boolean;
-  readonly skipXattrs: boolean;
-  readonly userXattrs: boolean;
-  readonly hardlinks: boolean;
-  readonly inlineMax: number | undefined;
-  readonly threads: number | undefined;
-  readonly minVersion: number | undefined;
-  readonly maxVersion: number | undefined;
-  readonly printDigest: boolean;
-  readonly printDigestOnly: boolean;
-  readonly force: boolean;
-}
+import { requireOutput, requireUseful, type BuildRequest } from './build-request.ts';
 
 export const imageBuild = defineCommand({
   name: 'image build',
@@ -46,6 +20,11 @@ layout, with --from-docker an archive of docker save, with --from-file a text in
 composefs-dump(5), read strictly. An archive may be compressed with gzip, zstd or xz; it is never
 unpacked, and gives the image of the directory that it was made from. The layers of a container
 image are checked and laid over each other. - is stdin or stdout.
+
+With --tar-index, SOURCE is an uncompressed tar archive that stays as it is, and IMAGE is plain EROFS
+whose files lie in it. Both are mounted together: mount -t erofs -o device=SOURCE IMAGE DIR. Nothing is
+shared between images, and files are covered by the archive's fs-verity digest, which IMAGE holds.
+
 The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
 sets the other one to 0, as with mkcomposefs.`,
   args: [
@@ -69,6 +48,10 @@ sets the other one to 0, as with mkcomposefs.`,
     fromDocker: {
       flag: '--from-docker',
       help: 'SOURCE is an archive of docker save, or a directory that has its files',
+    },
+    tarIndex: {
+      flag: '--tar-index',
+      help: 'SOURCE is a tar archive that stays, and IMAGE only points into it',
     },
     ref: { flag: '--ref <name>', help: 'container image of SOURCE that has this name' },
     platform: {
@@ -142,18 +125,23 @@ sets the other one to 0, as with mkcomposefs.`,
       note: 'Print the digest of the image of a cpio archive',
     },
     {
+      run: 'coldseal image build --tar-index rootfs.tar rootfs.index',
+      note: 'Index an archive, which is then mounted with its index',
+    },
+    {
       run: 'coldseal image build --from-file --print-digest-only tree.dump',
       note: 'Print the digest of the image that a dump describes',
     },
   ],
   async run({ args, options, output }) {
-    const request: Request = { source: args[0], image: args[1], ...options };
+    const request: BuildRequest = { source: args[0], image: args[1], ...options };
     requireOutput(request);
     requireUseful(request);
     const { AtomicFile, refuseExisting } = await import('../files/atomic-file.ts');
     if (request.image !== undefined && request.image !== '-' && !request.force) {
       refuseExisting(request.image);
     }
+    if (request.tarIndex) return buildIndex(request, options.hash, output);
     const { formatVersions } = await import('../image/versions.ts');
     const { buildImage } = await import('../image/build.ts');
     const source = await readRequest(request, options.hash, output);
@@ -177,101 +165,29 @@ sets the other one to 0, as with mkcomposefs.`,
   },
 });
 
-function requireOutput(request: Request): void {
-  if (request.printDigestOnly && request.image !== undefined) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      `Cannot write ${request.image} with --print-digest-only: expected no IMAGE`,
-      { hint: 'use --print-digest to write the image and print its digest' },
-    );
-  }
-  if (!request.printDigestOnly && request.image === undefined) {
-    throw new ColdsealError(
-      'USAGE_MISSING_ARGUMENT',
-      'Cannot build an image: expected the name of IMAGE',
-      {
-        hint: 'give a file name, - for stdout, or --print-digest-only',
-      },
-    );
-  }
-  if (request.printDigest && request.image === '-') {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      'Cannot print the digest: stdout carries the image',
-      { hint: 'write the image to a file, or run again with --print-digest-only' },
-    );
-  }
-}
-
-/** Options that a dump leaves without effect would only give a false impression. */
-function requireUseful(request: Request): void {
-  if ((request.minVersion ?? 0) > (request.maxVersion ?? 1)) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      `Cannot use --min-version ${request.minVersion} with --max-version ${request.maxVersion}: ` +
-        'expected the least to be at most the highest',
-    );
-  }
-  if (request.skipXattrs && request.userXattrs) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      'Cannot use --skip-xattrs and --user-xattrs together: expected at most one',
-    );
-  }
-  if (request.verifyExisting && request.digestStore === undefined) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      'Cannot use --verify-existing without --digest-store',
-    );
-  }
-  const kinds = Object.entries({
-    '--from-file': request.fromFile,
-    '--from-tar': request.fromTar,
-    '--from-cpio': request.fromCpio,
-    '--from-oci': request.fromOci,
-    '--from-docker': request.fromDocker,
-  }).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
-  if (kinds.length > 1) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      `Cannot use ${kinds.join(' and ')} together: expected at most one`,
-    );
-  }
-  const isLayered = request.fromOci || request.fromDocker;
-  if (!isLayered && (request.ref ?? request.platform) !== undefined) {
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      `Cannot use ${request.ref === undefined ? '--platform' : '--ref'} without --from-oci or --from-docker`,
-    );
-  }
-  if (!request.fromFile) return;
-  const useless = {
-    '--digest-store': request.digestStore !== undefined,
-    '--use-epoch': request.useEpoch,
-    '--skip-devices': request.skipDevices,
-    '--skip-xattrs': request.skipXattrs,
-    '--user-xattrs': request.userXattrs,
-    '--hardlinks': request.hardlinks,
-    '--inline-max': request.inlineMax !== undefined,
-  };
-  for (const [flag, isGiven] of Object.entries(useless)) {
-    if (!isGiven) continue;
-    throw new ColdsealError(
-      'USAGE_OPTION_CONFLICT',
-      `Cannot use ${flag} with --from-file: a dump already says what the image contains`,
-    );
-  }
-}
-
-function sourceKind(request: Request): SourceKind {
+function sourceKind(request: BuildRequest): SourceKind {
   if (request.fromTar) return 'tar';
   if (request.fromCpio) return 'cpio';
   if (request.fromOci) return 'oci';
   return request.fromDocker ? 'docker' : 'directory';
 }
 
+async function buildIndex(
+  request: BuildRequest,
+  algorithm: 'sha256' | 'sha512',
+  output: Output,
+): Promise<void> {
+  const { buildTarIndex } = await import('./build-tar-index.ts');
+  const { source, image, force, digestStore, verifyExisting, useEpoch, skipDevices } = request;
+  const xattrs = request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all';
+  const printsDigest = request.printDigest || request.printDigestOnly;
+  const recipe = { useEpoch, skipDevices, xattrs } as const;
+  const index = { source, image, force, digestStore, verifyExisting, printsDigest };
+  return buildTarIndex({ ...index, recipe, algorithm }, output);
+}
+
 async function readRequest(
-  request: Request,
+  request: BuildRequest,
   algorithm: 'sha256' | 'sha512',
   output: Output,
 ): Promise<Source> {
@@ -357,7 +273,7 @@ const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
   unknown: 'fs-verity on no object',
 };
 
-function report(built: BuiltImage, request: Request, source: Source, output: Output): void {
+function report(built: BuiltImage, request: BuildRequest, source: Source, output: Output): void {
   if (request.printDigest || request.printDigestOnly) output.line(built.digest);
   const { digest, size, version, inodeCount } = built;
   const { store } = source;

@@ -5,6 +5,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { restrictToComposefs } from '../../runtime/format/restrict.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { readStdin } from '../files/read-input.ts';
+import { isTarIndex } from './tar-index-format.ts';
 
 /** The bytes of a file; `-` is stdin. */
 export function loadBytes(path: string): Uint8Array {
@@ -22,6 +23,13 @@ export function loadImage(path: string): ErofsImage {
 
 /** The same of bytes that are there already; `path` is for the error. */
 export function imageFrom(bytes: Uint8Array, path: string): ErofsImage {
+  if (isTarIndex(bytes)) {
+    throw new ColdsealError(
+      'USAGE_TAR_INDEX',
+      `Cannot use image ${shownPath(path)}: it is an index of a tar archive, expected a composefs image`,
+      { hint: 'image ls lists it and image check checks it; it is mounted with its archive' },
+    );
+  }
   try {
     const image = openImage(bytes);
     restrictToComposefs(image);

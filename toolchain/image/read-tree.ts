@@ -365,7 +365,7 @@ function withoutDuplicates(xattrs: readonly Xattr[]): readonly Xattr[] {
 }
 
 /** Keeps some names of the root; a link whose original is gone becomes the original. */
-function keepOnly(root: TreeNode, names: ReadonlySet<string>): void {
+export function keepOnly(root: TreeNode, names: ReadonlySet<string>): void {
   root.children = root.children!.filter((child) => names.has(child.name));
   const links = new Map<TreeNode, TreeNode[]>();
   const present = new Set<TreeNode>();

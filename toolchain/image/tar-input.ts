@@ -203,7 +203,7 @@ export class TarInput implements Disposable {
 }
 
 /** Bytes that can be the header of a member are one, whatever else they look like: a file may be named `BZh`. */
-function compressionOf(head: Uint8Array, format: ArchiveFormat): TarCompression {
+export function compressionOf(head: Uint8Array, format: ArchiveFormat): TarCompression {
   if (
     format === 'tar' &&
     head.length >= TAR_BLOCK_SIZE &&

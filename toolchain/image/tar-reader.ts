@@ -106,6 +106,14 @@ export class TarReader {
     await this.#finishData();
   }
 
+  /**
+   * Where the data of the entry that `next` gave last begin in the archive, and which parts of the file they are when
+   * it is sparse: they follow each other.
+   */
+  get dataPlace(): { readonly offset: number; readonly map: SparseMap | undefined } {
+    return { offset: this.#stream.position, map: this.#map };
+  }
+
   /** Where the content of the entry that `next` gave last begins in the archive. */
   dataOffset(entry: TarEntry): number {
     if (this.#map === undefined) return this.#stream.position;
