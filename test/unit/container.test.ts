@@ -200,10 +200,7 @@ test('what nothing says has a default that keeps the container apart', async () 
   assert.equal(config['root'], { path: 'rootfs', readonly: true });
   assert.equal(
     config.mounts.map(({ destination }) => destination),
-    [
-      ...['/proc', '/dev', '/sys', '/tmp', '/run'],
-      ...['/dev/pts', '/dev/shm', '/dev/mqueue', '/sys/fs/cgroup'],
-    ],
+    '/proc /dev /sys /tmp /run /dev/pts /dev/shm /dev/mqueue /sys/fs/cgroup'.split(' '),
   );
   const { namespaces, maskedPaths } = config['linux'] as {
     namespaces: { type: string }[];

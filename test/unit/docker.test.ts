@@ -146,7 +146,7 @@ const HOSTILE: readonly (readonly [label: string, code: string, damage: Damage])
   [
     'no layer',
     'FORMAT_DOCKER_LAYOUT',
-    (members) => members.filter(({ name }) => !/tar$/.test(name)),
+    (members) => members.filter(({ name }) => !name.endsWith('tar')),
   ],
   ['no configuration', 'FORMAT_DOCKER_LAYOUT', (members) => members.slice(1)],
   ['a path that leads out', 'FORMAT_DOCKER_LAYOUT', manifestWith({ Layers: ['../../etc/passwd'] })],

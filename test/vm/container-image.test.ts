@@ -42,10 +42,15 @@ function addImage(layout: string, tree: string, busybox: string, architecture: s
   runTool('umoci', [
     'config',
     ...image,
-    ...['--architecture', architecture, '--os', 'linux'],
-    ...['--config.entrypoint', '/bin/sh', '--config.entrypoint', '-c'],
-    ...['--config.cmd', SCRIPT, '--config.env', 'GREETING=hello', '--config.user', 'app'],
-    ...['--config.workingdir', '/srv/app', '--config.volume', '/data'],
+    `--architecture=${architecture}`,
+    '--os=linux',
+    '--config.entrypoint=/bin/sh',
+    '--config.entrypoint=-c',
+    `--config.cmd=${SCRIPT}`,
+    '--config.env=GREETING=hello',
+    '--config.user=app',
+    '--config.workingdir=/srv/app',
+    '--config.volume=/data',
   ]);
 }
 
