@@ -314,4 +314,40 @@ test('a release takes the image of its board, and records what it was', async ()
   assert.is(code, 'FORMAT_OCI_CONFIG', 'the board would not run it');
 });
 
+/** `docker save` and the layout have the same tree, so the release has the same image. */
+test('a release from a Docker archive has the bundle of the OCI image, and records what it was', async () => {
+  using lab = bootsetLab();
+  const layout = join(lab.path, 'layout');
+  mkdirSync(join(lab.path, 'app/bin'), { recursive: true });
+  writeFileSync(join(lab.path, 'app/bin/tool'), '#!/bin/sh\n', { mode: 0o755 });
+  umoci('init', '--layout', layout);
+  umoci('new', '--image', `${layout}:1`);
+  umoci('insert', '--image', `${layout}:1`, join(lab.path, 'app'), '/');
+  umoci(
+    'config',
+    `--image=${layout}:1`,
+    '--architecture=amd64',
+    '--config.cmd=/bin/tool',
+    '--config.volume=/bin',
+  );
+  skopeo(`oci:${layout}:1`, `docker-archive:${join(lab.path, 'app.tar')}:app:1`);
+  const digests: string[] = [];
+  for (const source of ['oci: layout', 'docker: app.tar, ref: app:1']) {
+    lab.write('BOOTSET.yaml', LAB_BOOTSET.replace('directory: bundle', source));
+    const warnings: string[] = [];
+    const onWarning = (text: string): void => void warnings.push(text);
+    const built = await lab.release({ force: true, onWarning });
+    digests.push(built.images[1]!.treeSha256);
+    assert.ok(warnings.some((text) => /volume \/bin: .* hides 1 entries/.test(text)));
+  }
+  assert.is(digests[0], digests[1]);
+  const record = JSON.parse(readFileSync(join(lab.path, 'out/release.json'), 'utf8')) as {
+    inputs: { images: { docker: string; image: { names: string[]; configDigest: string } }[] };
+  };
+  const [, app] = record.inputs.images;
+  assert.is(app!.docker, 'app.tar');
+  assert.equal(app!.image.names, ['docker.io/library/app:1']);
+  assert.match(app!.image.configDigest, /^sha256:/);
+});
+
 test.run();
