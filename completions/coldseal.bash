@@ -38,14 +38,14 @@ _coldseal() {
     'qa') words='calibrate' ;;
     'board') words='list show check' ;;
     'history') words='add list show trend export' ;;
-    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --ref --platform --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
+    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
     'image objects') words='--filter --json --quiet --color --help' ;;
     'image missing') words='--basedir --verify --filter --json --quiet --color --help' ;;
     'image digest') words='--hash --json --quiet --color --help' ;;
     'image diff') words='--all --json --quiet --color --help' ;;
-    'image check') words='--json --quiet --color --help' ;;
+    'image check') words='--tar --json --quiet --color --help' ;;
     'store verify') words='--repair-from --json --quiet --color --help' ;;
     'store gc') words='--dry-run --json --quiet --color --help' ;;
     'store stats') words='--json --quiet --color --help' ;;
