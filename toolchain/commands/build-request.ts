@@ -15,6 +15,7 @@ export interface BuildRequest {
   readonly platform: string | undefined;
   readonly digestStore: string | undefined;
   readonly verifyExisting: boolean;
+  readonly noCache: boolean;
   readonly useEpoch: boolean;
   readonly skipDevices: boolean;
   readonly skipXattrs: boolean;
@@ -111,6 +112,7 @@ function requireUsefulForDump(request: BuildRequest): void {
     '--user-xattrs': request.userXattrs,
     '--hardlinks': request.hardlinks,
     '--inline-max': request.inlineMax !== undefined,
+    '--no-cache': request.noCache,
   };
   refuseUseless(useless, '--from-file: a dump already says what the image contains');
 }

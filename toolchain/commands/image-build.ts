@@ -5,6 +5,7 @@ import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
 import type { SourceKind } from '../image/read-source.ts';
 import type { TreeNode } from '../image/tree.ts';
+import type { CacheSummary } from '../objects/digest-cache.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import { requireOutput, requireUseful, type BuildRequest } from './build-request.ts';
 
@@ -25,6 +26,7 @@ With --tar-index, SOURCE is an uncompressed tar archive that stays as it is, and
 whose files lie in it. Both are mounted together: mount -t erofs -o device=SOURCE IMAGE DIR. Nothing is
 shared between images, and files are covered by the archive's fs-verity digest, which IMAGE holds.
 
+Of a directory that was built before, only files are read whose times, size or inode have changed.
 The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
 sets the other one to 0, as with mkcomposefs.`,
   args: [
@@ -62,6 +64,10 @@ sets the other one to 0, as with mkcomposefs.`,
     verifyExisting: {
       flag: '--verify-existing',
       help: 'measure objects that are in the store already; replace damaged ones',
+    },
+    noCache: {
+      flag: '--no-cache',
+      help: 'read every file, also those that have not changed since an earlier build',
     },
     useEpoch: { flag: '--use-epoch', help: 'set every modification time to 0' },
     skipDevices: { flag: '--skip-devices', help: 'leave out character and block devices' },
@@ -203,7 +209,7 @@ async function readRequest(
   const { source: path, ref } = request;
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
   const progress = output.progress(`reading ${path === '-' ? 'stdin' : path}`, { unit: 'bytes' });
-  const { root, store, archive, image } = await readSource(
+  const { root, store, archive, image, cache } = await readSource(
     { kind, path, ref, platform },
     {
       algorithm,
@@ -215,12 +221,17 @@ async function readRequest(
       hardlinks: request.hardlinks,
       store: request.digestStore,
       verifyExisting: request.verifyExisting,
+      cache: request.noCache ? undefined : {},
       interrupted: output.interrupted,
       onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
     },
   );
   progress.done();
-  const input = { ...(archive && { archive }), ...(image && { [kind]: image }) };
+  const input = {
+    ...(kind === 'directory' && { cache: cache ?? null }),
+    ...(archive && { archive }),
+    ...(image && { [kind]: image }),
+  };
   return { root, store, input };
 }
 
@@ -264,7 +275,7 @@ interface Source {
   readonly root: TreeNode;
   readonly store: StoreSummary | undefined;
   /** What was read, for the record. */
-  readonly input?: object;
+  readonly input?: { readonly cache?: CacheSummary | null } & Readonly<Record<string, unknown>>;
 }
 
 const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
@@ -290,6 +301,8 @@ function report(built: BuiltImage, request: BuildRequest, source: Source, output
   output.note(
     `${request.image}: ${inodeCount} inodes, ${size} bytes, format version ${version}, fs-verity ${digest}`,
   );
+  const hits = source.input?.cache?.hits ?? 0;
+  if (hits > 0) output.note(`${request.source}: ${hits} files are unchanged and were not read`);
   if (store === undefined) return;
   output.note(
     `${request.digestStore}: ${store.copied} objects copied (${store.copiedBytes} bytes, ${store.reflinked} shared` +

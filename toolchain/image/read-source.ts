@@ -4,6 +4,7 @@
  * What reads a kind is loaded when it is asked for: most builds need one of them.
  */
 import { namingFileAsync } from '../files/name-file.ts';
+import type { CacheSummary, DigestCacheOptions } from '../objects/digest-cache.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import { byteStringOfText } from './byte-string.ts';
 import type { ImageConfig } from './image-config.ts';
@@ -27,11 +28,15 @@ export interface TreeSource extends OciChoice {
 export interface ReadSourceOptions extends ReadTarOptions {
   /** Threads that hash the files of a directory. */
   readonly threads: number;
+  /** Digests of earlier scans of a directory; without it every file is read. */
+  readonly cache?: DigestCacheOptions | undefined;
 }
 
 export interface SourceResult {
   readonly root: TreeNode;
   readonly store: StoreSummary | undefined;
+  /** What the cache knew of a directory. */
+  readonly cache?: CacheSummary | undefined;
   /** Digests of an archive that was read, for the record. */
   readonly archive?: object;
   /** Digests of an image's parts, for the record. */
@@ -58,8 +63,8 @@ export function readSource(source: TreeSource, options: ReadSourceOptions): Prom
 
 async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceResult> {
   const { scanDirectory } = await import('./scan.ts');
-  const { root, store } = await scanDirectory(byteStringOfText(path), options);
-  return { root, store };
+  const { root, store, cache } = await scanDirectory(byteStringOfText(path), options);
+  return { root, store, cache };
 }
 
 async function readArchive(path: string, options: ReadSourceOptions): Promise<SourceResult> {

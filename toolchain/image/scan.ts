@@ -18,9 +18,14 @@ import {
   newFastStat,
   type FastStat,
 } from '../../runtime/engines/node/xattr.ts';
-import { HashPool } from '../objects/hash-pool.ts';
+import {
+  type CacheSummary,
+  DigestCache,
+  type DigestCacheOptions,
+} from '../objects/digest-cache.ts';
+import { addSummaries, HashPool } from '../objects/hash-pool.ts';
 import { objectPath } from '../objects/layout.ts';
-import type { StoreSummary } from '../objects/store.ts';
+import { ObjectStore, type StoreSummary } from '../objects/store.ts';
 import { byteString, flat, nodePath, showBytes, type ByteString } from './byte-string.ts';
 import {
   isRegular,
@@ -52,6 +57,8 @@ export interface ScanOptions {
   /** Object store to fill on the way. */
   readonly store?: string | undefined;
   readonly verifyExisting?: boolean;
+  /** Digests of earlier scans, of files that have not changed since; without it every file is read. */
+  readonly cache?: DigestCacheOptions | undefined;
   readonly interrupted?: AbortSignal;
   /** Called now and then with what is done so far. */
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -69,6 +76,7 @@ export interface ScanResult {
   readonly entries: number;
   readonly totalBytes: number;
   readonly store: StoreSummary | undefined;
+  readonly cache?: CacheSummary | undefined;
 }
 
 /** Entries scanned between two looks at the event loop: workers' answers arrive and interruptions are seen. */
@@ -91,6 +99,11 @@ class Scanner {
   #entries = 0;
   #totalBytes = 0;
   #hashedBytes = 0;
+  #cache: DigestCache | undefined;
+  /** The store as this thread sees it: only to ask for objects whose digest the cache knew. */
+  #store: ObjectStore | undefined;
+  /** Bytes of files that need not be read. */
+  #knownBytes = 0;
 
   constructor(options: ScanOptions) {
     if (options.inlineMax > INLINE_CONTENT_MAX) throw new RangeError('inlineMax is too large');
@@ -119,12 +132,16 @@ class Scanner {
         if (crosses(before, this.#entries, YIELD_ENTRIES)) await this.#breathe();
         await this.#pool.hasRoom();
       }
-      const store = await this.#pool.finish(this.#options.interrupted);
+      const stored = await this.#pool.finish(this.#options.interrupted);
+      const store = addSummaries([stored, this.#store?.finish()]);
       if (this.#options.hardlinks === true) linkNames(root, this.#inodes);
-      return { root, entries: this.#entries, totalBytes: this.#totalBytes, store };
+      const cache = this.#cache?.save();
+      return { root, entries: this.#entries, totalBytes: this.#totalBytes, store, cache };
     } catch (error) {
       await this.#pool.stop();
       throw error;
+    } finally {
+      this.#store?.[Symbol.dispose]();
     }
   }
 
@@ -138,7 +155,7 @@ class Scanner {
     this.#options.onProgress?.({
       entries: this.#entries,
       hashedBytes: this.#hashedBytes,
-      totalBytes: this.#totalBytes,
+      totalBytes: this.#totalBytes - this.#knownBytes,
     });
   }
 
@@ -150,6 +167,8 @@ class Scanner {
     } catch (error) {
       throw explainSysError(error, `Cannot read the source directory ${showBytes(path)}`);
     }
+    const { cache, algorithm } = this.#options;
+    if (cache !== undefined) this.#cache = DigestCache.open(path, stat, algorithm, cache);
     const root = this.#node('' as ByteString, path, stat);
     this.#pending.push({ path, node: root });
     return root;
@@ -221,8 +240,27 @@ class Scanner {
     node.size = stat.size;
     if (stat.size === 0) return;
     this.#totalBytes += stat.size;
+    const isInline = stat.size <= this.#options.inlineMax;
+    const known = isInline ? undefined : this.#known(stat);
+    if (known !== undefined) {
+      this.#knownBytes += stat.size;
+      setDigest(node, known);
+      return;
+    }
+    if (!isInline) this.#cache?.missed(this.#hashed.length, path, stat);
     this.#hashed.push(node);
     this.#pool.add(path, stat);
+  }
+
+  /** The digest of a file that need not be read: it is in the cache, and its object is in the store if there is one. */
+  #known(stat: FastStat): string | undefined {
+    const { store, verifyExisting } = this.#options;
+    if (this.#cache === undefined || verifyExisting === true) return undefined;
+    const digest = this.#cache.lookup(stat);
+    if (digest === undefined || store === undefined) return digest;
+    this.#store ??= new ObjectStore(store);
+    if (this.#store.has(digest, stat.size)) return digest;
+    return undefined;
   }
 
   #onHashed(index: number, result: Uint8Array): void {
@@ -231,8 +269,8 @@ class Scanner {
       node.content = result.slice();
       return;
     }
-    node.digest = Buffer.from(result.buffer, result.byteOffset, result.length).toString('hex');
-    node.payload = flat(objectPath(node.digest));
+    this.#cache?.hashed(index, result);
+    setDigest(node, Buffer.from(result.buffer, result.byteOffset, result.length).toString('hex'));
   }
 
   #readXattrs(path: ByteString): readonly Xattr[] {
@@ -252,6 +290,11 @@ class Scanner {
     }
     return result.length === 0 ? NO_XATTRS : sortXattrs(result);
   }
+}
+
+function setDigest(node: TreeNode, digest: string): void {
+  node.digest = digest;
+  node.payload = flat(objectPath(digest));
 }
 
 function crosses(before: number, after: number, step: number): boolean {

@@ -246,7 +246,10 @@ function workerFile(): string {
   return file;
 }
 
-function addSummaries(summaries: readonly (StoreSummary | undefined)[]): StoreSummary | undefined {
+/** What several writers of one store did together. */
+export function addSummaries(
+  summaries: readonly (StoreSummary | undefined)[],
+): StoreSummary | undefined {
   const present = summaries.filter((summary) => summary !== undefined);
   if (present.length === 0) return undefined;
   const sum = (pick: (summary: StoreSummary) => number): number =>

@@ -151,6 +151,15 @@ export class ObjectStore implements Disposable {
     });
   }
 
+  /** Whether an object is there and right; then it counts as put. */
+  has(digest: string, size: number): boolean {
+    if (this.#settled.has(digest)) return true;
+    if (this.#examine(digest, size) !== 'right') return false;
+    this.#settled.add(digest);
+    this.summary.present++;
+    return true;
+  }
+
   /** A new file for content whose digest is known only at its end. The caller closes it, and hands it to `adopt`. */
   stageFile(): StagedFile {
     this.#staging ??= mkdtempSync(`${this.dir}/${STAGING_PREFIX}${this.#stagingTag}`);
