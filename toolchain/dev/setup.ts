@@ -120,6 +120,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'skopeo', debian: 'skopeo', why: 'outside maker of OCI images' },
   { tool: 'sqlite3', debian: 'sqlite3', why: 'outside judge of the history of boots' },
   { tool: 'umoci', debian: 'umoci', why: 'outside maker and judge of OCI images' },
+  { tool: 'valgrind', debian: 'valgrind', why: 'counts the instructions of fixed work' },
   { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   {
     tool: 'xz',
