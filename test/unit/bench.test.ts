@@ -1,9 +1,10 @@
 /** The pure parts of the bench: statistics, limits, tables, inputs. Nothing is timed here. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { chooseCases, CASES, runCases } from '../../toolchain/bench/bench.ts';
+import { makeTrees, millionRows } from '../../toolchain/bench/case-million.ts';
 import { growthRows } from '../../toolchain/bench/cases-build.ts';
 import { comparisonNotes, usageRows, type BenchContext } from '../../toolchain/bench/context.ts';
 import {
@@ -14,14 +15,27 @@ import {
   treeLimitMs,
   verdictOf,
 } from '../../toolchain/bench/limits.ts';
-import { parseOpensslSpeed } from '../../toolchain/bench/machine.ts';
+import {
+  appendHistory,
+  compareWithHistory,
+  historyEntry,
+  type HistoryEntry,
+  judgeChange,
+  readHistory,
+} from '../../toolchain/bench/history.ts';
+import { machineNotes } from '../../toolchain/bench/machine-limits.ts';
+import { parseOpensslSpeed, type Machine } from '../../toolchain/bench/machine.ts';
 import { Meter, type Sample } from '../../toolchain/bench/measure.ts';
 import { least, marginalCosts, pairRatios } from '../../toolchain/bench/statistics.ts';
 import { median } from '../../toolchain/budget/statistics/quantiles.ts';
 import { syntheticDump } from '../../toolchain/bench/synthetic-dump.ts';
-import { fileSizes } from '../../toolchain/bench/synthetic-tree.ts';
+import {
+  fileSizes,
+  syntheticPaths,
+  writeSyntheticTree,
+} from '../../toolchain/bench/synthetic-tree.ts';
 import { formatValue, printTable, summaryLine } from '../../toolchain/bench/table.ts';
-import { hashedBytes } from '../../toolchain/bench/tree-facts.ts';
+import { describeTree, hashedBytes } from '../../toolchain/bench/tree-facts.ts';
 import { parseBenchArgs } from '../../toolchain/dev/bench.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
 import { buildImage } from '../../toolchain/image/build.ts';
@@ -216,6 +230,113 @@ test('the sizes of the synthetic tree add up', () => {
     bytes,
   );
   assert.equal(fileSizes(files, bytes), sizes);
+  using dir = tempDir();
+  writeSyntheticTree(dir.path, 70, 100_000);
+  const paths = syntheticPaths(dir.path, 70);
+  assert.is(new Set(paths).size, 70);
+  assert.equal(
+    paths.map((path) => statSync(path).size),
+    fileSizes(70, 100_000),
+  );
+});
+
+test('trees of so many names lie in each other', () => {
+  using dir = tempDir();
+  const sizes = [1, 103, 104, 500];
+  const trees = makeTrees(dir.path, sizes);
+  assert.equal(
+    trees.map((tree) => describeTree(tree).entries),
+    sizes,
+  );
+});
+
+test('a further entry of directories is judged as one of dumps', () => {
+  const series = [100_000, 300_000, 1_000_000].map((size) => [
+    sample({ wallMs: size / 100, userMs: 100 + size / 200, peakBytes: size * 600 }),
+  ]);
+  const rows = millionRows(series);
+  assert.equal(
+    rows.filter(({ limit }) => limit !== undefined).map(({ value, limit }) => [value, limit]),
+    [
+      [600e6, LIMITS.millionPeakBytes],
+      [1, LIMITS.growth],
+    ],
+  );
+});
+
+test('the machine is told beside a measure, as a ratio', () => {
+  const rates = { oneCore: 1e9, allCores: 2e9, openssl: undefined, pageCache: 4e9 };
+  assert.equal(machineNotes({ bytes: 8e9, hashedBytes: 4e9 }, 3000, rates), [
+    'hashing alone, 4.00 GB at 2.00 GB/s on all cores: 2.00 s; the least wall time is 1.50 times that',
+    'reading alone, 8.00 GB at 4.00 GB/s on one core: 2.00 s; the least wall time is 1.50 times that',
+  ]);
+});
+
+const MACHINE: Machine = {
+  cpu: 'a processor',
+  cores: 2,
+  memoryBytes: 1,
+  kernel: '6',
+  node: 'v20',
+  load: 0,
+};
+
+function entryOf(at: string, walls: readonly number[], machine = MACHINE): HistoryEntry {
+  const samples = {
+    coldseal: walls.map((wallMs) => sample({ wallMs, userMs: 5, peakBytes: 1e6 })),
+  };
+  return historyEntry({ at, version: '1', commit: 'abc', machine }, [
+    { name: 'dump', samples },
+    { name: 'skipped', samples: {} },
+  ]);
+}
+
+test('results are kept, lines that are none are left out, and nothing is no error', () => {
+  using dir = tempDir();
+  const file = join(dir.path, 'below/history.jsonl');
+  assert.equal(readHistory(file), { entries: [], broken: 0 });
+  const entries = [entryOf('one', [1, 2]), entryOf('two', [3])];
+  for (const entry of entries) appendHistory(file, entry);
+  writeFileSync(file, '{"schema":2}\nnull\n{"schema":1,"cas', { flag: 'a' });
+  assert.equal(readHistory(file), { entries, broken: 3 });
+  assert.equal(Object.keys(entries[0]!.cases), ['dump']);
+});
+
+test('a change is told when it is beyond what earlier results differ by', () => {
+  const steady = [
+    [100, 101, 102],
+    [101, 102, 103],
+    [99, 100, 101],
+    [100, 102, 104],
+  ];
+  const rows: [earlier: number[][], now: number[], verdict: string][] = [
+    [steady, [120, 121, 122], ', WORSE by 20 %, beyond the noise'],
+    [steady, [80, 81, 82], ', better by 20 %, beyond the noise'],
+    [steady, [100, 101, 103], ''],
+    // Beyond the interval, and less than the results differ among themselves.
+    [[...steady, [130, 131, 132]], [120, 121, 122], ''],
+    // Too few to tell how much they differ.
+    [steady.slice(0, 2), [120, 121, 122], ''],
+    // One run has no interval.
+    [steady.map((values) => values.slice(0, 1)), [120], ''],
+  ];
+  for (const [earlier, now, verdict] of rows) {
+    assert.is(judgeChange(earlier, now).verdict, verdict, JSON.stringify([earlier, now]));
+  }
+});
+
+test('only results of the same machine are compared', () => {
+  const now = entryOf('now', [120, 121, 122]);
+  assert.equal(compareWithHistory(now, []), ['no earlier result of this machine and Node']);
+  const other = entryOf('other', [1], { ...MACHINE, node: 'v22' });
+  assert.equal(compareWithHistory(now, [other]), ['no earlier result of this machine and Node']);
+  const earlier = [1, 2, 3, 4].map((day) => entryOf(`day ${day}`, [99, 100, 101 + day]));
+  assert.equal(compareWithHistory(now, [...earlier, other]), [
+    '4 earlier results of this machine, the last of day 4 at abc',
+    '  dump, coldseal, wall: 100 ms before, now 121 ms, WORSE by 21 %, beyond the noise',
+    '  dump, coldseal, user + system: 5.00 ms before, now 5.00 ms',
+    '  dump, coldseal, peak memory: 1.00 MB before, now 1.00 MB',
+  ]);
 });
 
 test('the rate is found in what openssl prints', () => {
@@ -225,7 +346,15 @@ test('the rate is found in what openssl prints', () => {
 });
 
 test('arguments', () => {
-  const defaults = { patterns: [], runs: 3, tree: '/usr', json: undefined, isBuilding: true };
+  const defaults = {
+    patterns: [],
+    runs: 3,
+    tree: '/usr',
+    json: undefined,
+    isComparing: false,
+    historyFile: undefined,
+    isBuilding: true,
+  };
   const cases: readonly [args: string[], settings: ReturnType<typeof parseBenchArgs>][] = [
     [[], defaults],
     [['dump', '--runs', '5', 'tree'], { ...defaults, patterns: ['dump', 'tree'], runs: 5 }],
@@ -233,10 +362,17 @@ test('arguments', () => {
       ['--tree=/opt', '--json=out.json', '--no-build'],
       { ...defaults, tree: '/opt', json: 'out.json', isBuilding: false },
     ],
+    [
+      ['--history', '--history-file', 'kept'],
+      { ...defaults, isComparing: true, historyFile: 'kept' },
+    ],
     [['--runs', '0'], '--runs 0, expected 1 to 999'],
     [['--runs'], '--runs lacks its value'],
     [['--json='], '--json lacks its value'],
-    [['--fast'], '--fast, expected --runs N, --tree DIR, --json FILE, --no-build or patterns'],
+    [
+      ['--fast'],
+      '--fast, expected --runs N, --tree DIR, --json FILE, --history, --history-file FILE, --no-build or patterns',
+    ],
     [['['], '[, expected parts of names or regular expressions'],
   ];
   for (const [args, settings] of cases)
@@ -246,7 +382,7 @@ test('arguments', () => {
 test('cases are chosen by name', () => {
   assert.is(chooseCases([]), CASES);
   const names = (patterns: string[]): string[] => chooseCases(patterns).map(({ name }) => name);
-  assert.equal(names(['^t']), ['tree']);
+  assert.equal(names(['^t']), ['tree', 'tar']);
   assert.equal(names(['dump', 'start']), ['start', 'dump']);
   assert.equal(names(['nothing']), []);
 });
@@ -320,6 +456,9 @@ test('docs/benchmarks.md gives the limits and figures that are printed', () => {
     formatValue(LIMITS.treeMs, 'ms'),
     formatValue(LIMITS.peakBytes, 'bytes'),
     formatValue(LIMITS.growth, 'ratio'),
+    formatValue(LIMITS.storeMs, 'ms'),
+    formatValue(LIMITS.rebuildShare, 'ratio'),
+    formatValue(LIMITS.millionPeakBytes, 'bytes'),
     formatValue(LIMITS.bootMs, 'ms'),
     formatValue(LIMITS.reportMs, 'ms'),
     formatValue(LIMITS.reportPeakBytes, 'bytes'),

@@ -1,6 +1,9 @@
 /** Runs the chosen cases one after the other; a case that fails is a result, and the next one still runs. */
 import { bootCase } from './case-boot.ts';
+import { millionCase } from './case-million.ts';
+import { rebuildCase } from './case-rebuild.ts';
 import { reportCase } from './case-report.ts';
+import { tarCase } from './case-tar.ts';
 import { machineCase, readCase, verifyCase } from './cases-read.ts';
 import { dumpCase, growthCase, startCase, storeCase, treeCase } from './cases-build.ts';
 import type { BenchCase, BenchContext } from './context.ts';
@@ -16,7 +19,10 @@ export const CASES: readonly BenchCase[] = [
   storeCase,
   verifyCase,
   treeCase,
+  rebuildCase,
+  tarCase,
   growthCase,
+  millionCase,
   reportCase,
   bootCase,
 ];

@@ -1,7 +1,7 @@
 /** A tree of files for the object store: the same number, sizes and bytes every time, shaped like part of /usr/lib. */
 import { createCipheriv } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Random } from '../dev/fuzz/random.ts';
 
 const SEED = 2;
@@ -25,11 +25,19 @@ export function fileSizes(files: number, bytes: number): number[] {
 export function writeSyntheticTree(root: string, files: number, bytes: number): void {
   const sizes = fileSizes(files, bytes);
   const zeros = Buffer.alloc(Math.max(...sizes));
+  const paths = syntheticPaths(root, files);
   sizes.forEach((size, i) => {
-    const dir = join(root, `part-${Math.floor(i / FILES_PER_DIRECTORY)}`);
-    if (i % FILES_PER_DIRECTORY === 0) mkdirSync(dir, { recursive: true });
-    writeFileSync(join(dir, `file-${i}`), keystream(i, zeros.subarray(0, size)));
+    const path = paths[i]!;
+    if (i % FILES_PER_DIRECTORY === 0) mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, keystream(i, zeros.subarray(0, size)));
   });
+}
+
+/** The files of such a directory. */
+export function syntheticPaths(root: string, files: number): string[] {
+  return Array.from({ length: files }, (_, i) =>
+    join(root, `part-${Math.floor(i / FILES_PER_DIRECTORY)}`, `file-${i}`),
+  );
 }
 
 /** Bytes that no file system can make smaller and that differ from file to file. */
