@@ -1,4 +1,4 @@
-/** Digests kept between builds: what counts as unchanged, and that nothing which befalls the cache shows in an image. */
+/** Digests kept between builds: what counts as unchanged, and that nothing that befalls a cache shows in an image. */
 import {
   chmodSync,
   closeSync,
@@ -41,7 +41,10 @@ import {
   identifySource,
   judgeTimes,
   mayBeOpenForWriting,
+  sourceOfMount,
 } from '../../toolchain/objects/digest-cache-trust.ts';
+import { ROOT } from '../../toolchain/dev/root.ts';
+import { fieldsOf } from '../../runtime/format/struct.ts';
 import { tempDir, type TempDir } from '../support/temp-dir.ts';
 
 const test = suite('digest cache');
@@ -447,14 +450,47 @@ test('only file systems that time every change themselves are trusted', () => {
     [0x01021997n, 0x21, /type 0x1021997/], // 9p
   ];
   for (const [type, device, problem] of rows) {
-    const found = distrust({ type, id: 1n }, device);
+    const found = distrust({ type, id: 1n, source: '/dev/vda' }, device);
     if (problem === undefined) assert.is(found, undefined);
     else assert.match(found!, problem);
   }
+  const btrfs = { type: 0x9123683en, id: 1n };
+  assert.match(distrust({ ...btrfs, source: '/dev/loop3' }, 0x28)!, /loop device/);
+  assert.match(distrust({ ...btrfs, source: '/dev/nbd0' }, 0x28)!, /network block device/);
+  assert.match(distrust({ ...btrfs, source: undefined }, 0x28)!, /not known/);
   const proc = byteStringOfText('/proc');
   assert.is(fileSystemOf(proc)!.type, 0x9fa0n);
   assert.match(identifySource(proc, lstatFast('/proc')) as string, /type 0x9fa0/);
   assert.is(fileSystemOf(byteStringOfText(at('absent'))), undefined);
+});
+
+test('the source of a mount is that of the longest mount point, the last one mounted there', () => {
+  const mountinfo = [
+    '22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw',
+    '30 22 0:40 / /mnt/a rw shared:2 master:3 - btrfs /dev/loop0 rw',
+    '31 22 0:41 / /mnt/a\\040b rw - btrfs /dev/sd\\134b rw',
+    '32 30 0:42 / /mnt/a rw - xfs /dev/sdc rw',
+    'garbage',
+    '',
+  ].join('\n');
+  const rows: [path: string, source: string | undefined][] = [
+    ['/', '/dev/vda'],
+    ['/mnt', '/dev/vda'],
+    ['/mnt/ab', '/dev/vda'],
+    ['/mnt/a', '/dev/sdc'],
+    ['/mnt/a/x/y', '/dev/sdc'],
+    ['/mnt/a b/x', '/dev/sd\\b'],
+  ];
+  for (const [path, source] of rows) assert.is(sourceOfMount(mountinfo, path), source, path);
+  assert.is(sourceOfMount('', '/'), undefined);
+});
+
+test('the record and its description are the same', () => {
+  const text = readFileSync(join(ROOT, 'docs/cache.md'), 'utf8');
+  for (const field of [...fieldsOf(CacheHeader), ...fieldsOf(CacheEntry32)]) {
+    const offset = `0x${field.offset.toString(16).padStart(2, '0')}`;
+    assert.match(text, new RegExp(`\\| ${offset} +\\| ${field.name} +\\|`), field.name);
+  }
 });
 
 test('caches that nobody uses go, the oldest first', () => {

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
-import { byteArray, i64, magic, struct, u32, u64 } from '../../runtime/format/struct.ts';
+import { byteArray, i64, magic, struct, u32, u64, zeros } from '../../runtime/format/struct.ts';
 import type { FastStat } from '../../runtime/engines/node/xattr.ts';
 
 const VERSION = 1;
@@ -29,7 +29,7 @@ export const CacheHeader = struct('DigestCacheHeader', 112, 'docs/cache.md', {
   bootId: [0x30, byteArray(16, 'boot of the machine during which the files were read')],
 
   writtenMs: [0x40, i64('clock when this was written, milliseconds since 1970')],
-  reserved: [0x48, u64('zero')],
+  reserved: [0x48, zeros(8)],
 
   checksum: [0x50, byteArray(32, 'SHA-256 of everything else')],
 });
@@ -180,7 +180,7 @@ export function encodeCache(
       digestSize,
       entryCount: entries.length,
       writtenMs: BigInt(writtenMs),
-      reserved: 0n,
+
       checksum: new Uint8Array(32),
     },
     bytes,

@@ -4,7 +4,7 @@
  * Pure decisions stand first; what they are about is asked below: the file system, the boot, and whether anybody has a
  * file open for writing. Every doubt is an answer "no", and the file is read.
  */
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, realpathSync } from 'node:fs';
 import { majorOf } from '../../runtime/format/device-number.ts';
 import { libc } from '../../runtime/engines/node/libc.ts';
 import type { FastStat } from '../../runtime/engines/node/xattr.ts';
@@ -23,10 +23,10 @@ export const TRUSTED_FILE_SYSTEMS: ReadonlyMap<bigint, string> = new Map([
 ]);
 
 /** Majors of block devices whose bytes others can change beneath the file system: loop, network block device. */
-const UNTRUSTED_MAJORS = new Map([
-  [7, 'a loop device'],
-  [43, 'a network block device'],
-]);
+const UNTRUSTED_DEVICES = [
+  { major: 7, source: '/dev/loop', what: 'a loop device' },
+  { major: 43, source: '/dev/nbd', what: 'a network block device' },
+] as const;
 
 /** The kernel's clock for times of files ticks at least each 10 ms; the rest is margin. */
 const TICK_MS = 100;
@@ -36,6 +36,8 @@ const MAPPING_MS = 60_000;
 export interface FileSystemFacts {
   readonly type: bigint;
   readonly id: bigint;
+  /** What /proc/self/mountinfo calls the mounted device; undefined where it is not found there. */
+  readonly source: string | undefined;
 }
 
 /** In a few words why files here are not cached; undefined when they are. */
@@ -44,8 +46,12 @@ export function distrust(facts: FileSystemFacts, device: number): string | undef
     const trusted = [...TRUSTED_FILE_SYSTEMS.values()].join(', ');
     return `its file system is of type 0x${facts.type.toString(16)}, expected one of ${trusted}`;
   }
-  const untrusted = UNTRUSTED_MAJORS.get(majorOf(device));
-  return untrusted === undefined ? undefined : `its file system is on ${untrusted}`;
+  // btrfs gives each subvolume a number of its own, so the name of the device counts, too.
+  if (facts.source === undefined) return 'its file system is on a device that is not known';
+  const untrusted = UNTRUSTED_DEVICES.find(
+    ({ major, source }) => major === majorOf(device) || facts.source!.startsWith(source),
+  );
+  return untrusted === undefined ? undefined : `its file system is on ${untrusted.what}`;
 }
 
 export type TimeVerdict = 'settled' | 'unless open for writing' | 'never';
@@ -75,7 +81,43 @@ export function fileSystemOf(path: ByteString): FileSystemFacts | undefined {
   ]);
   const out = Buffer.alloc(STATFS_SIZE);
   if (statfs(Buffer.from(`${path}\0`, 'latin1'), out) !== 0) return undefined;
-  return { type: out.readBigUInt64LE(STATFS_TYPE), id: out.readBigUInt64LE(STATFS_FSID) };
+  return {
+    type: out.readBigUInt64LE(STATFS_TYPE),
+    id: out.readBigUInt64LE(STATFS_FSID),
+    source: mountSource(path),
+  };
+}
+
+function mountSource(path: ByteString): string | undefined {
+  try {
+    const real = realpathSync(nodePath(path), 'latin1');
+    return sourceOfMount(readFileSync('/proc/self/mountinfo', 'latin1'), real);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The source of the mount that a path is on, by proc_pid_mountinfo(5): the last one of the longest mount point. */
+export function sourceOfMount(mountinfo: string, path: string): string | undefined {
+  let longest = -1;
+  let found: string | undefined;
+  for (const line of mountinfo.split('\n')) {
+    const [before = '', after = ''] = line.split(' - ');
+    const point = unescapeOctal(before.split(' ')[4] ?? '');
+    const source = after.split(' ')[1];
+    const isOn = point === path || path.startsWith(point.endsWith('/') ? point : `${point}/`);
+    if (point === '' || source === undefined || !isOn || point.length < longest) continue;
+    longest = point.length;
+    found = unescapeOctal(source);
+  }
+  return found;
+}
+
+/** Blanks, newlines and backslashes are written as three octal digits. */
+function unescapeOctal(text: string): string {
+  return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
 }
 
 /** The number the kernel made up when it started, or undefined. */

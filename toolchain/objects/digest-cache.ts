@@ -1,6 +1,6 @@
 /**
- * Digests of the files of a source directory, kept from one build to the next: a file whose identity, size, modification
- * and change time are those of its entry is not read again.
+ * Digests of the files of a source directory, kept from one build to the next: a file whose inode, size, modification
+ * time and change time are those of its entry is not read again.
  *
  * The change time is the kernel's and cannot be set by a program, so it moves with every change of content; what that
  * rests on, and where it is not believed, is in digest-cache-trust.ts and docs/cache.md. One cache file belongs to one
