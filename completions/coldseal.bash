@@ -38,7 +38,7 @@ _coldseal() {
     'qa') words='calibrate' ;;
     'board') words='list show check' ;;
     'history') words='add list show trend export' ;;
-    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
+    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --no-cache --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
     'image objects') words='--filter --json --quiet --color --help' ;;

@@ -54,6 +54,7 @@ complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subc
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l platform -r -d 'container image of SOURCE for this machine, such as linux/arm64'
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l digest-store -r -d 'copy files into this object store'
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l verify-existing -d 'measure objects that are in the store already; replace damaged ones'
+complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l no-cache -d 'read every file, also those that have not changed since an earlier build'
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l use-epoch -d 'set every modification time to 0'
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l skip-devices -d 'leave out character and block devices'
 complete -c coldseal -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from build' -l skip-xattrs -d 'leave out all extended attributes'
