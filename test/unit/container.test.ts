@@ -287,6 +287,8 @@ const REFUSED: readonly (readonly [
   ],
   ['a mount behind a symlink to nothing', 'CONFIG_CONTAINER_PATH', IMAGE, 'cwd: /nowhere/x'],
   ['a volume over a file', 'CONFIG_CONTAINER_PATH', withConfig({ Volumes: { '/bin/data': {} } })],
+  ['a mount over all', 'CONFIG_CONTAINER_PATH', IMAGE, 'mounts: [{ destination: /, type: tmpfs }]'],
+  ['a volume over all', 'CONFIG_CONTAINER_PATH', withConfig({ Volumes: { '/': {} } })],
   ['a file to start in', 'CONFIG_CONTAINER_PATH', IMAGE, 'cwd: /bin/data'],
   ['a volume that leads up', 'FORMAT_OCI_CONFIG', withConfig({ Volumes: { '/a/../b': {} } })],
   ['a relative directory', 'FORMAT_OCI_CONFIG', withConfig({ WorkingDir: 'srv' })],

@@ -158,6 +158,14 @@ const HOSTILE: readonly (readonly [label: string, code: string, damage: Damage])
     replaced(/tar$/, { type: '2', linkName: '/etc/passwd', content: '' }),
   ],
   [
+    'an absolute symlink',
+    'FORMAT_DOCKER_LAYOUT',
+    (members) => [
+      { name: 'l', type: '2', linkName: `/${members[1]!.name}` },
+      ...manifestWith({ Layers: ['l'] })(members),
+    ],
+  ],
+  [
     'a symlink to itself',
     'FORMAT_DOCKER_LAYOUT',
     (members) => [

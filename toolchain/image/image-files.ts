@@ -151,6 +151,8 @@ async function filesOf(
 function targetOf({ type, linkName, place }: TarEntry, name: string): string | undefined {
   if (type === '1') return tarPath(linkName, "hardlink's target", place).path;
   if (type !== '2') return undefined;
+  // Where an absolute one leads depends on where the archive is unpacked.
+  if (linkName.startsWith('/')) return linkName;
   return posix.normalize(posix.join(posix.dirname(name), linkName));
 }
 

@@ -153,7 +153,8 @@ function makeDirectories(name: string, rootfs: TreeNode, config: RuntimeConfig):
   }));
   for (const { path, mayBeFile } of [...places, { path: process.cwd, mayBeFile: false }]) {
     if (mounts.some(({ destination }) => isBelow(path, destination))) continue;
-    const problem = makeDirectory(rootfs, path, mayBeFile);
+    const isRoot = path === '/' && mounts.some(({ destination }) => destination === '/');
+    const problem = isRoot ? 'would be hidden' : makeDirectory(rootfs, path, mayBeFile);
     if (problem === undefined) continue;
     fail(
       'CONFIG_CONTAINER_PATH',
