@@ -51,6 +51,24 @@ test('stdin and stdout', async () => {
   assert.is(Buffer.compare(readFileSync(at('image')), piped.stdoutBytes), 0);
 });
 
+test('an image of several pieces comes out of stdout as it is written to a file', async () => {
+  // The writer hands over pieces of 1 MiB, in a buffer that it uses again.
+  const line = (i: number): string =>
+    `/${String(i).padStart(200, '0')} 0 100644 1 0 0 0 ${i}.0 - - -\n`;
+  writeFileSync(
+    at('dump'),
+    EMPTY_ROOT + Array.from({ length: 10_000 }, (_, i) => line(i)).join(''),
+  );
+  const toFile = await build(['--from-file', 'dump', 'image']);
+  assert.is(toFile.code, 0, toFile.stderr);
+  const written = readFileSync(at('image'));
+  assert.ok(written.length > 2 * 1024 * 1024);
+  const piped = await build(['--from-file', 'dump', '-']);
+  assert.ok(written.equals(piped.stdoutBytes));
+  const likeTool = await runCli(['mkcomposefs', '--from-file', 'dump', '-'], { cwd: dir.path });
+  assert.ok(written.equals(likeTool.stdoutBytes), likeTool.stderr);
+});
+
 test('--json says what was built', async () => {
   const { stdout, code } = await build(['--json', '--digest-store=objects', 'tree', 'image']);
   assert.is(code, 0);

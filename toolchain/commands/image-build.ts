@@ -157,7 +157,7 @@ sets the other one to 0, as with mkcomposefs.`,
       const pieces: Uint8Array[] = [];
       const built = buildImage(source.root, {
         ...build,
-        consume: (bytes) => pieces.push(bytes.slice()),
+        consume: (bytes) => pieces.push(new Uint8Array(bytes)),
       });
       for (const piece of pieces) await output.raw(piece);
       return report(built, request, source, output);

@@ -101,7 +101,7 @@ class StdoutImage extends ImageOutput {
   }
 
   write(bytes: Uint8Array): void {
-    this.#pieces.push(bytes.slice());
+    this.#pieces.push(new Uint8Array(bytes));
   }
 
   async commit(): Promise<void> {

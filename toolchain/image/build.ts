@@ -44,7 +44,7 @@ export function buildImage(root: TreeNode, options: BuildImageOptions = {}): Bui
 /** The whole image in memory, for tests and small trees. */
 export function imageBytes(root: TreeNode, versions?: FormatVersions): Uint8Array {
   const pieces: Uint8Array[] = [];
-  const consume = (bytes: Uint8Array): number => pieces.push(bytes.slice());
+  const consume = (bytes: Uint8Array): number => pieces.push(new Uint8Array(bytes));
   buildImage(root, { ...(versions === undefined ? {} : { versions }), consume });
   return Buffer.concat(pieces);
 }

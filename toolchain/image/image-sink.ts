@@ -9,7 +9,7 @@ const BUFFER_SIZE = 1 << 20;
 /** Below this length a loop beats the call into the engine. */
 const SHORT = 24;
 
-/** Receives a piece of the image. The bytes are valid only during the call. */
+/** Receives a piece of the image. The bytes are valid only during the call; `slice` of a Buffer does not copy them. */
 export type ConsumeBytes = (bytes: Uint8Array) => void;
 
 export class ImageSink {
