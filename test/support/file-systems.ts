@@ -44,9 +44,19 @@ export function makeFileSystem(type: FileSystemType, dir: string, sizeMiB = 0): 
   };
 }
 
+/** No tool of the tests prints more. */
+const OUTPUT_MAX = 256 * 1024 * 1024;
+
 /** Runs a tool that must succeed; returns its stdout. */
-export function runTool(program: string, args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+export function runTool(
+  program: string,
+  args: readonly string[],
+  encoding: 'utf8' | 'latin1' = 'utf8',
+): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding,
+    maxBuffer: OUTPUT_MAX,
+  });
   if (status !== 0) {
     throw new Error(
       `${program} ${args.join(' ')} exited ${status}: ${stderr}${String(error ?? '')}`,

@@ -59,6 +59,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     isEssential: true,
   },
   { tool: 'bsdtar', debian: 'libarchive-tools', why: 'outside maker of tar archives' },
+  { tool: 'bunzip2', debian: 'bzip2', why: "unpacks Debian's SELinux policy in tests" },
   { tool: 'busybox', debian: 'busybox-static', why: 'the user space of virtual boards' },
   { tool: 'chromium', debian: 'chromium', why: 'outside judge of report pages; takes screenshots' },
   { tool: 'cmark-gfm', debian: 'cmark-gfm', why: 'outside judge of job summaries' },
@@ -72,6 +73,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'groff', debian: 'groff-base', why: 'outside judge of the manual pages' },
   { tool: 'lz4', debian: 'lz4', why: 'compresses the initramfs of boards that ask for it' },
   { tool: 'mcopy', debian: 'mtools', why: 'outside judge of the boot partition' },
+  { tool: 'matchpathcon', debian: 'selinux-utils', why: 'outside judge of SELinux labels' },
   {
     tool: 'mke2fs',
     debian: 'e2fsprogs',
@@ -114,6 +116,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'readelf', debian: 'binutils', why: 'outside judge of programs for boards' },
   { tool: 'script', debian: 'bsdutils', why: 'a terminal for tests of what is printed to one' },
   { tool: 'setfacl', debian: 'acl', why: 'access control lists in archives of tests' },
+  { tool: 'setfiles', debian: 'policycoreutils', why: 'outside judge of SELinux labels' },
   { tool: 'setpriv', debian: 'util-linux', why: 'a user without rights for tests of permissions' },
   { tool: 'sgdisk', debian: 'gdisk', why: 'outside judge of partition tables' },
   { tool: 'sigrok-cli', debian: 'sigrok-cli', why: 'outside judge of boot logs' },
