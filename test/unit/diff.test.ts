@@ -83,7 +83,7 @@ const CASES: readonly (readonly [label: string, b: string, expected: readonly st
     'root time and permissions',
     text({ root: '/ 4096 40700 2 0 0 0 8.5 - - -' }),
     [
-      'root 1: set permissions, mtime of the source directory itself before building',
+      'root 1: build both with --root-metadata=fixed, or set permissions, mtime of the source directory itself',
       '  / permissions: 0755 -> 0700',
       '  / mtime: 9.5 -> 8.5',
     ],
@@ -92,7 +92,7 @@ const CASES: readonly (readonly [label: string, b: string, expected: readonly st
     'root time',
     text({ root: LINES.root.replace('9.5', '8.5') }),
     [
-      'root 1: build both with --use-epoch, or set the time of the source directory itself',
+      'root 1: build both with --root-metadata=fixed, or set mtime of the source directory itself',
       '  / mtime: 9.5 -> 8.5',
     ],
   ],
@@ -100,15 +100,47 @@ const CASES: readonly (readonly [label: string, b: string, expected: readonly st
     'no xattrs',
     text({ da: LINES.da.replace(/ security.*/, '') }),
     [
-      'xattrs 1: build A with --skip-xattrs',
+      'selinux 1: build B with --selinux and the policy of A, or A with --skip-xattrs',
       '  /d/a xattr security.selinux: "x" -> absent',
+      'xattrs 1: build A with --skip-xattrs',
       '  /d/a xattr user.k: "v" -> absent',
     ],
   ],
   [
     'only user.* xattrs',
     text({ da: LINES.da.replace(' security.selinux=x', '') }),
-    ['xattrs 1: build A with --user-xattrs', '  /d/a xattr security.selinux: "x" -> absent'],
+    [
+      'selinux 1: build B with --selinux and the policy of A, or A with --user-xattrs',
+      '  /d/a xattr security.selinux: "x" -> absent',
+    ],
+  ],
+  [
+    'a root that was fixed',
+    text({ root: '/ 4096 40755 2 0 0 0 0.0 - - -' }),
+    ['root 1: build A with --root-metadata=fixed', '  / mtime: 9.5 -> 0.0'],
+  ],
+  [
+    'whole seconds',
+    all((line) => line.replace(/ (\d+)\.5 /, ' $1.0 ')),
+    [
+      'mtime 6: build A with --mtime=seconds',
+      '  / mtime: 9.5 -> 9.0',
+      '  /c mtime: 7.5 -> 7.0',
+      '  /d mtime: 8.5 -> 8.0',
+      '  /d/a mtime: 5.5 -> 5.0',
+      '  /i mtime: 6.5 -> 6.0',
+      '  /s mtime: 6.5 -> 6.0',
+    ],
+  ],
+  [
+    'times that were clamped',
+    all((line) => line.replace(/ [789]\.5 /, ' 7.0 ')),
+    [
+      'mtime 3: build A with --mtime=clamp and SOURCE_DATE_EPOCH=7',
+      '  / mtime: 9.5 -> 7.0',
+      '  /c mtime: 7.5 -> 7.0',
+      '  /d mtime: 8.5 -> 7.0',
+    ],
   ],
   [
     'another value of an xattr',
@@ -118,7 +150,10 @@ const CASES: readonly (readonly [label: string, b: string, expected: readonly st
   [
     'another label',
     text({ da: LINES.da.replace('linux=x', 'linux=y') }),
-    ['xattrs 1: build both with --user-xattrs', '  /d/a xattr security.selinux: "x" -> "y"'],
+    [
+      'selinux 1: build both with --selinux and the same policy',
+      '  /d/a xattr security.selinux: "x" -> "y"',
+    ],
   ],
   [
     'no devices',
@@ -216,6 +251,31 @@ test('a file in the image and as an object is the same file when the digest says
       '  /i stored: in the image -> object x/y',
     ]);
   }
+});
+
+test('rules about attributes and the root are told from what one side is like', () => {
+  const tree = (root: string, usr: string, file: string): DiffSide =>
+    dump(`/ 0 ${root} - - -\n/f 0 100644 1 0 0 0 1.0 - - - ${file}\n/usr 0 ${usr} - - -\n`);
+  const advice = (a: DiffSide, b: DiffSide): string[] =>
+    diffSides(a, b).groups.map(({ cause, setting, align }) => `${cause} ${setting}: ${align}`);
+  const usr = '40711 2 3 4 0 5.6';
+  const both = 'security.capability=c user.k=v';
+  assert.equal(advice(tree('40755 2 0 0 0 1.2', usr, both), tree(usr, usr, both)), [
+    'root root_metadata: build A with --root-metadata=usr',
+  ]);
+  assert.equal(advice(tree('40755 2 0 0 0 0.0', usr, both), tree(usr, usr, both)), [
+    'root root_metadata: build B with --root-metadata=fixed',
+  ]);
+  assert.equal(advice(tree(usr, usr, 'security.capability=c'), tree(usr, usr, both)), [
+    'xattrs xattrs: build B with --xattrs=capability',
+  ]);
+  assert.equal(
+    advice(
+      tree(usr, usr, 'security.selinux=c user.k=v security.ima=1'),
+      tree(usr, usr, 'user.k=v security.ima=1'),
+    ),
+    ['selinux selinux: build B with --selinux and the policy of A'],
+  );
 });
 
 test('hardlinks kept on one side explain the link counts', () => {

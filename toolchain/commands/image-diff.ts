@@ -49,10 +49,11 @@ all of them with --all.`,
     });
     printText(diff, a, b, limit, show, output);
     const isSame = diff.groups.length === 0;
-    const groups = diff.groups.map(({ cause, title, entries, align, differences }) => ({
+    const groups = diff.groups.map(({ cause, title, entries, setting, align, differences }) => ({
       cause,
       title,
       entries,
+      setting: setting ?? null,
       align: align ?? null,
       differences: differences.slice(0, limit).map(show),
       omitted: Math.max(0, differences.length - limit),
@@ -103,7 +104,7 @@ function printText(
 }
 
 function printGroup(
-  { title, entries, align, differences }: DiffGroup,
+  { title, entries, align, setting, differences }: DiffGroup,
   limit: number,
   show: (difference: Difference) => ShownDifference,
   output: Output,
@@ -118,5 +119,6 @@ function printGroup(
   if (differences.length > limit) {
     output.line(`  … ${differences.length - limit} more (--all shows them)`);
   }
+  if (setting !== undefined) output.line(`  recipe: ${setting}`);
   if (align !== undefined) output.line(`  to align: ${align}`);
 }

@@ -15,7 +15,7 @@ import {
   type TreeComparison,
   type TreeTraits,
 } from './diff.ts';
-import type { TreeNode } from './tree.ts';
+import { SELINUX_XATTR, type TreeNode } from './tree.ts';
 
 /** One of the two things compared; `image` is absent for a dump. */
 export interface DiffSide {
@@ -31,6 +31,8 @@ export interface DiffGroup {
   readonly entries: number;
   /** What would align the two; absent when only the source itself can be changed. */
   readonly align: string | undefined;
+  /** The setting of a recipe that decides about it, as bootsets spell it. */
+  readonly setting: string | undefined;
   readonly differences: readonly Difference[];
 }
 
@@ -58,14 +60,34 @@ const TITLES: Readonly<Record<Cause, string>> = {
   permissions: 'permissions differ',
   owner: 'owners differ',
   'device-number': 'device numbers differ',
+  selinux: 'SELinux labels differ',
   xattrs: 'extended attributes differ',
   mtime: 'modification times differ',
   root: 'only the root directory differs in this',
   bytes: 'the trees are the same, the bytes are not',
 };
 
+/** Which setting of a recipe a difference can come from. */
+const SETTINGS: Readonly<Partial<Record<Cause, string>>> = {
+  version: 'max_version',
+  algorithm: 'hash',
+  devices: 'devices',
+  inline: 'inline_max',
+  hardlinks: 'hardlinks',
+  selinux: 'selinux',
+  xattrs: 'xattrs',
+  mtime: 'mtime',
+  root: 'root_metadata',
+};
+
 /** Attributes of the root that count as its own matter when no other entry differs in them. */
-const ROOT_CAUSES: ReadonlySet<Cause> = new Set(['permissions', 'owner', 'xattrs', 'mtime']);
+const ROOT_CAUSES: ReadonlySet<Cause> = new Set([
+  'permissions',
+  'owner',
+  'selinux',
+  'xattrs',
+  'mtime',
+]);
 
 /** Compares two images or dumps. No groups means that nothing differs, in images down to the last byte. */
 export function diffSides(a: DiffSide, b: DiffSide): Diff {
@@ -78,8 +100,9 @@ export function diffSides(a: DiffSide, b: DiffSide): Diff {
     const members = byCause.get(cause);
     if (members === undefined) continue;
     const entries = new Set(members.map(({ path }) => path)).size;
-    const align = adviceFor(cause, members, comparison, a.image, b.image);
-    groups.push({ cause, title: TITLES[cause], entries, align, differences: members });
+    const align = adviceFor(cause, members, comparison, a, b);
+    const setting = SETTINGS[cause];
+    groups.push({ cause, title: TITLES[cause], entries, align, setting, differences: members });
   }
   const paths = new Set(comparison.differences.map(({ path }) => path));
   return {
@@ -156,12 +179,12 @@ function adviceFor(
   cause: Cause,
   members: readonly Difference[],
   { a, b }: TreeComparison,
-  imageA: ErofsImage | undefined,
-  imageB: ErofsImage | undefined,
+  sideA: DiffSide,
+  sideB: DiffSide,
 ): string | undefined {
   switch (cause) {
     case 'version':
-      return adviseVersion(imageA!.version, imageB!.version);
+      return adviseVersion(sideA.image!.version, sideB.image!.version);
     case 'algorithm': {
       const [sha512, other] = members[0]!.a === 'sha512' ? ['A', 'B'] : ['B', 'A'];
       return `build ${other} with --hash=sha512, or ${sha512} with --hash=sha256`;
@@ -174,12 +197,14 @@ function adviceFor(
       return 'build both from the directory: a digest is then known for every object';
     case 'hardlinks':
       return adviseHardlinks(a, b);
+    case 'selinux':
+      return adviseLabels(a, b);
     case 'xattrs':
       return adviseXattrs(members, a, b);
     case 'mtime':
-      return adviseMtime(a, b);
+      return adviseMtime(members, a, b);
     case 'root':
-      return adviseRoot(members);
+      return adviseRoot(members, sideA.root, sideB.root);
     case 'bytes':
       return 'write both anew: image dump, then image build --from-file';
     default:
@@ -223,6 +248,10 @@ function adviseXattrs(
     ['B', b, a],
   ] as const) {
     if (other.xattrs === 0) return `build ${name} with --skip-xattrs`;
+    const isOnlyCapability = other.capabilities > 0 && other.capabilities === other.xattrs;
+    if (isOnlyCapability && traits.xattrs > traits.capabilities) {
+      return `build ${name} with --xattrs=capability`;
+    }
     const isOnlyUser = other.otherXattrs === 0 && traits.otherXattrs > 0;
     const isAboutUser = members.some(({ attribute }) => attribute.startsWith('xattr user.'));
     if (isOnlyUser && !isAboutUser) return `build ${name} with --user-xattrs`;
@@ -231,19 +260,77 @@ function adviseXattrs(
   return isAboutUser ? 'build both with --skip-xattrs' : 'build both with --user-xattrs';
 }
 
-function adviseMtime(a: TreeTraits, b: TreeTraits): string {
+function adviseLabels(a: TreeTraits, b: TreeTraits): string {
+  if (a.labels > 0 && b.labels > 0) return 'build both with --selinux and the same policy';
+  const [has, lacks, traits] = a.labels > 0 ? (['A', 'B', b] as const) : (['B', 'A', a] as const);
+  const label = `build ${lacks} with --selinux and the policy of ${has}`;
+  if (traits.otherXattrs > 0) return label;
+  return `${label}, or ${has} with ${traits.xattrs === 0 ? '--skip-xattrs' : '--user-xattrs'}`;
+}
+
+function adviseMtime(members: readonly Difference[], a: TreeTraits, b: TreeTraits): string {
   if (a.isEpoch) return 'build B with --use-epoch';
   if (b.isEpoch) return 'build A with --use-epoch';
+  const times = members.map((member) => [parseTime(member.a), parseTime(member.b)] as const);
+  if (a.hasNanoseconds !== b.hasNanoseconds && times.every(([x, y]) => x.sec === y.sec)) {
+    return `build ${a.hasNanoseconds ? 'A' : 'B'} with --mtime=seconds`;
+  }
+  for (const [clamped, other] of [
+    [0, 1],
+    [1, 0],
+  ] as const) {
+    // Every time that differs was set to one moment, and was after it: this is what clamping does.
+    const latest = times[0]![clamped];
+    const isClamped = times.every(
+      (pair) =>
+        pair[clamped].sec === latest.sec &&
+        pair[clamped].nsec === '0' &&
+        pair[other].sec >= latest.sec,
+    );
+    if (!isClamped || times.length < CLAMPED_MIN) continue;
+    return `build ${other === 0 ? 'A' : 'B'} with --mtime=clamp and SOURCE_DATE_EPOCH=${latest.sec}`;
+  }
   const [whole] = a.hasNanoseconds === b.hasNanoseconds ? [] : a.hasNanoseconds ? ['B'] : ['A'];
   const reason =
     whole === undefined ? '' : ` (${whole} has whole seconds only, as archives keep them)`;
   return `build both with --use-epoch${reason}`;
 }
 
-function adviseRoot(members: readonly Difference[]): string {
-  const about = [...new Set(members.map(({ attribute }) => attribute))];
-  if (about.length === 1 && about[0] === 'mtime') {
-    return 'build both with --use-epoch, or set the time of the source directory itself';
+/** One file with a whole second is no sign of a rule. */
+const CLAMPED_MIN = 2;
+
+function parseTime(text: string): { sec: bigint; nsec: string } {
+  const [sec, nsec] = text.split('.') as [string, string];
+  return { sec: BigInt(sec), nsec };
+}
+
+/** Which rule about the root directory one of the two was built with. */
+function adviseRoot(members: readonly Difference[], a: TreeNode, b: TreeNode): string {
+  const sides = [
+    [a, 'B'],
+    [b, 'A'],
+  ] as const;
+  const [, other] = sides.find(([root]) => isFixedRoot(root)) ?? [];
+  if (other !== undefined) return `build ${other} with --root-metadata=fixed`;
+  for (const [root, builder] of sides) {
+    const usr = root.children!.find(({ name }) => name === 'usr');
+    if (usr === undefined || !hasSameMetadata(root, usr)) continue;
+    return `build ${builder} with --root-metadata=usr`;
   }
-  return `set ${about.join(', ')} of the source directory itself before building`;
+  const about = [...new Set(members.map(({ attribute }) => attribute))];
+  return `build both with --root-metadata=fixed, or set ${about.join(', ')} of the source directory itself`;
+}
+
+function isFixedRoot({ mode, uid, gid, mtimeSec, mtimeNsec, xattrs }: TreeNode): boolean {
+  const isBare = xattrs.every(({ name }) => name === SELINUX_XATTR);
+  return mode === 0o40755 && uid + gid === 0 && mtimeSec === 0 && mtimeNsec === 0 && isBare;
+}
+
+function hasSameMetadata(a: TreeNode, b: TreeNode): boolean {
+  const show = ({ mode, uid, gid, mtimeSec, mtimeNsec, xattrs }: TreeNode): string => {
+    const others = xattrs.filter(({ name }) => name !== SELINUX_XATTR);
+    const shown = others.map(({ name, value }) => `${name}=${value}`);
+    return [mode, uid, gid, String(mtimeSec), mtimeNsec, ...shown].join('\n');
+  };
+  return show(a) === show(b);
 }

@@ -11,6 +11,7 @@ import { type VerityAlgorithm, VerityHasher } from '../../runtime/format/fsverit
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { showBytes, type ByteString } from './byte-string.ts';
 import {
+  CAPABILITY_XATTR,
   isDirectory,
   isRegular,
   isSymlink,
@@ -22,6 +23,7 @@ import {
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
+  SELINUX_XATTR,
   walkTree,
   type TreeNode,
   type Xattr,
@@ -44,6 +46,7 @@ export const CAUSES = [
   'permissions',
   'owner',
   'device-number',
+  'selinux',
   'xattrs',
   'mtime',
   'root',
@@ -68,8 +71,12 @@ export interface TreeTraits {
   devices: number;
   hardlinks: number;
   xattrs: number;
-  /** Attributes whose names do not begin with `user.`. */
+  /** SELinux labels. */
+  labels: number;
+  /** Attributes whose names do not begin with `user.`, labels left out. */
   otherXattrs: number;
+  /** `security.capability`. */
+  capabilities: number;
   /** Whether every modification time is 0. */
   isEpoch: boolean;
   hasNanoseconds: boolean;
@@ -102,7 +109,9 @@ class Side {
       devices: 0,
       hardlinks: 0,
       xattrs: 0,
+      labels: 0,
       otherXattrs: 0,
+      capabilities: 0,
       isEpoch: true,
       hasNanoseconds: false,
       inlineMax: 0,
@@ -126,8 +135,12 @@ class Side {
       return;
     }
     if (isDevice(node)) traits.devices++;
-    traits.xattrs += node.xattrs.length;
-    for (const { name } of node.xattrs) if (!name.startsWith('user.')) traits.otherXattrs++;
+    for (const { name } of node.xattrs) {
+      if (name === SELINUX_XATTR) traits.labels++;
+      else traits.xattrs++;
+      if (name === CAPABILITY_XATTR) traits.capabilities++;
+      if (name !== SELINUX_XATTR && !name.startsWith('user.')) traits.otherXattrs++;
+    }
     if (node.mtimeSec !== 0 || node.mtimeNsec !== 0) traits.isEpoch = false;
     if (node.mtimeNsec !== 0) traits.hasNanoseconds = true;
     traits.inlineMax = Math.max(traits.inlineMax, node.content?.length ?? 0);
@@ -279,10 +292,10 @@ class TreeComparer {
       others.delete(name);
       if (other?.value === value) continue;
       const shown = other === undefined ? 'absent' : showValue(other.value);
-      this.#add(`xattr ${showBytes(name)}`, showValue(value), shown, 'xattrs');
+      this.#add(`xattr ${showBytes(name)}`, showValue(value), shown, causeOfXattr(name));
     }
     for (const { name, value } of others.values()) {
-      this.#add(`xattr ${showBytes(name)}`, 'absent', showValue(value), 'xattrs');
+      this.#add(`xattr ${showBytes(name)}`, 'absent', showValue(value), causeOfXattr(name));
     }
   }
 
@@ -312,6 +325,10 @@ function pairChildren(a: readonly TreeNode[], b: readonly TreeNode[]): Pair[] {
     }
   }
   return pairs;
+}
+
+function causeOfXattr(name: ByteString): Cause {
+  return name === SELINUX_XATTR ? 'selinux' : 'xattrs';
 }
 
 function isDevice(node: TreeNode): boolean {

@@ -22,6 +22,10 @@ export interface Xattr {
   readonly value: ByteString;
 }
 
+/** The label of a file, with the NUL that ends it. */
+export const SELINUX_XATTR = 'security.selinux' as ByteString;
+export const CAPABILITY_XATTR = 'security.capability' as ByteString;
+
 export const NO_XATTRS: readonly Xattr[] = [];
 
 /** One entry. Which fields mean something depends on the type bits of `mode`. */
