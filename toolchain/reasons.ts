@@ -81,8 +81,17 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_OBJECT_UNDIGESTED: 'a dump of a release refers to content without an fs-verity digest',
   CONFIG_PEM: 'a file has no certificates in PEM, or a damaged one',
   CONFIG_QA_CHANGED: 'a measuring run cannot go on, because what it measures is another now',
+  CONFIG_RECIPE_CLAMP: 'modification times are to be clamped, and SOURCE_DATE_EPOCH is not set',
+  CONFIG_RECIPE_ROOT:
+    'the root directory is to be described as /usr, which the source does not have',
+  CONFIG_SELINUX_HARDLINK: 'an SELinux policy gives two names of one file different labels',
+  CONFIG_SELINUX_MISSING:
+    'an SELinux policy is not where it was said to be, or cannot be read there',
+  CONFIG_SELINUX_POLICY:
+    'an SELinux policy has what cannot be followed exactly, or takes too much work',
   CONFIG_SOURCE_DATE_EPOCH: 'SOURCE_DATE_EPOCH is not a number of seconds',
   CONFIG_STORE_SIZE: 'the files of the store do not fit into its size',
+  CONFIG_TARGET_KERNEL: 'the kernel that an image is for would refuse it',
   CONFIG_TRUST_NOT_ROOT: 'a trust file holds a certificate that is not a self-signed root',
   CONFIG_UNBOOTABLE: 'a board could not boot the images of a bootset',
   CONFIG_YAML: 'a configuration file is not one plain YAML document',

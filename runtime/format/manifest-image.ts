@@ -5,7 +5,7 @@
  * prove completeness without walking the image. Where it is mounted is a number that the device maps to a
  * path of its own.
  */
-import type { CborKey, CborValue } from './cbor.ts';
+import type { CborKey, CborMap, CborValue } from './cbor.ts';
 import {
   VERITY_ALGORITHMS,
   VERITY_BLOCK_SIZE,
@@ -38,20 +38,6 @@ export interface ImageDigest {
   readonly value: Uint8Array;
 }
 
-/** How the image was made, so that another build can be compared with it. Never read by a decision. */
-export interface ImageRecipe {
-  /** 1 kept, 2 set to SOURCE_DATE_EPOCH or zero. */
-  readonly mtime: 1 | 2;
-  /** 1 all, 2 only user.*, 3 none. */
-  readonly xattrs: 1 | 2 | 3;
-  /** 1 lost, as mkcomposefs does by default; 2 kept. */
-  readonly hardlinks: 1 | 2;
-  /** 1 kept, 2 skipped. */
-  readonly devices: 1 | 2;
-  /** Files up to this size are inside the image. */
-  readonly inlineMax: number;
-}
-
 export interface ImageEntry {
   readonly role: ImageRole;
   readonly name: string;
@@ -70,7 +56,8 @@ export interface ImageEntry {
   readonly start: Start;
   /** Bits of MOUNT_FLAG. */
   readonly flags: number;
-  readonly recipe: ImageRecipe | undefined;
+  /** How the image was made, so that another build can be compared with it. No decision reads it; see recipe.ts. */
+  readonly recipe: CborMap | undefined;
 }
 
 /** An entry as CBOR. */
@@ -89,7 +76,7 @@ export function encodeImage(image: ImageEntry): CborValue {
     [10, image.start],
     [11, image.flags],
   ]);
-  if (image.recipe !== undefined) map.set(12, encodeRecipe(image.recipe));
+  if (image.recipe !== undefined) map.set(12, image.recipe);
   return map;
 }
 
@@ -108,7 +95,7 @@ export function decodeImage(value: CborValue, path: string): ImageEntry {
     mount: shape.oneOf(9, 'mount', Object.values(MOUNT)),
     start: shape.oneOf(10, 'start', Object.values(START)),
     flags: shape.uint(11, 'flags', MOUNT_FLAGS_ALL),
-    recipe: shape.has(12) ? decodeRecipe(shape.map(12, 'recipe')) : undefined,
+    recipe: shape.has(12) ? readRecipe(shape) : undefined,
   };
   shape.finish();
   return image;
@@ -127,24 +114,9 @@ function readDigest(shape: MapShape): ImageDigest {
   return { algorithm, value };
 }
 
-function encodeRecipe(recipe: ImageRecipe): CborValue {
-  return new Map<CborKey, CborValue>([
-    [1, recipe.mtime],
-    [2, recipe.xattrs],
-    [3, recipe.hardlinks],
-    [4, recipe.devices],
-    [5, recipe.inlineMax],
-  ]);
-}
-
-function decodeRecipe(shape: MapShape): ImageRecipe {
-  const recipe: ImageRecipe = {
-    mtime: shape.oneOf(1, 'mtime', [1, 2]),
-    xattrs: shape.oneOf(2, 'xattrs', [1, 2, 3]),
-    hardlinks: shape.oneOf(3, 'hardlinks', [1, 2]),
-    devices: shape.oneOf(4, 'devices', [1, 2]),
-    inlineMax: shape.uint(5, 'inlineMax', 5000),
-  };
-  shape.finish();
-  return recipe;
+/** Any map: what is in it is for build hosts, which read it strictly. */
+function readRecipe(shape: MapShape): CborMap {
+  const value = shape.value(12, 'recipe');
+  if (!(value instanceof Map)) throw shape.problem('recipe', 'is not a map');
+  return value as CborMap;
 }

@@ -24,7 +24,7 @@ import { MapShape, showValue } from './shape.ts';
 const MANIFEST_SCHEMA = 1;
 
 /** What this code can read: raised with each feature of `MANIFEST_FEATURES`. */
-export const RUNTIME_LEVEL = 2;
+export const RUNTIME_LEVEL = 3;
 
 /** Half of the envelope: the chain and the signature need the rest. */
 const MANIFEST_BYTES_MAX = 32 * 1024;
@@ -130,6 +130,12 @@ export const MANIFEST_FEATURES: readonly ManifestFeature[] = [
     name: 'composefs-format-2',
     level: 2,
     isUsed: ({ images }) => images.some((image) => image.format === 2),
+  },
+  {
+    // An older runtime knows five settings and refuses others.
+    name: 'complete-recipe',
+    level: 3,
+    isUsed: ({ images }) => images.some(({ recipe }) => recipe !== undefined && recipe.size > 5),
   },
 ];
 

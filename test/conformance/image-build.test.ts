@@ -1,5 +1,6 @@
 /** `image build` as a user runs it: right inputs, wrong inputs of every kind, full disks and interruptions. */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -98,6 +99,49 @@ test('SHA-512: the image is named by 128 digits and so are its objects', async (
   assert.ok(image.includes(`\x00\x44\x00\x02${digest}`), 'metacopy');
 });
 
+test('the recipe and what a target asks are told', async () => {
+  const env = { ...process.env, SOURCE_DATE_EPOCH: '5' };
+  writeFileSync(at('file_contexts'), '/.* u:r:t\n');
+  const args = [
+    '--mtime=clamp',
+    '--xattrs=none',
+    '--root-metadata=fixed',
+    '--selinux=file_contexts',
+  ];
+  const { stdout, stderr, code } = await build(
+    [...args, '--json', '--target-kernel=6.6', '--board=qemu-x86_64', 'tree', 'image'],
+    { env },
+  );
+  assert.is(code, 0, stderr);
+  const { result } = JSON.parse(stdout) as {
+    result: { recipe: object; notes: { rule: string }[] };
+  };
+  const sum = createHash('sha256')
+    .update(readFileSync(at('file_contexts')))
+    .digest('hex');
+  assert.equal(result.recipe, {
+    mtime: 'clamp',
+    xattrs: 'none',
+    hardlinks: 'split',
+    devices: 'keep',
+    inlineMax: 64,
+    rootMetadata: 'fixed',
+    selinux: createHash('sha256').update(`${sum}  file_contexts\n`).digest('hex'),
+  });
+  assert.equal(
+    result.notes.map(({ rule }) => rule),
+    ['erofs-from-file', 'append-layers', 'security-xattrs', 'security-xattrs'],
+  );
+  assert.match(stderr, /for Linux 6\.6: the image is mounted over a loop device/);
+  const dump = await runCli(['image', 'dump', at('image')]);
+  const label = 'security.selinux=u:r:t\\x00\n';
+  assert.match(dump.stdout, `/ 4096 40755 2 0 0 0 0.0 - - - ${label}`);
+  assert.match(
+    dump.stdout,
+    /^\/file 5000 100644 1 \d+ \d+ 0 5\.0 .* security\.selinux=u:r:t\\x00$/m,
+  );
+});
+
 test('a symlink to the source directory is followed; one inside is not', async () => {
   symlinkSync('tree', at('link'));
   symlinkSync('/etc/passwd', at('tree/outside'));
@@ -118,6 +162,26 @@ const REFUSALS: readonly (readonly [args: string, exit: number, code: string])[]
   ['--from-file --skip-xattrs dump image', 2, 'USAGE_OPTION_CONFLICT'],
   ['--from-file --hardlinks dump image', 2, 'USAGE_OPTION_CONFLICT'],
   ['--from-file --inline-max=5 dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--from-file --mtime=seconds dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--from-file --xattrs=all dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--from-file --root-metadata=fixed dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--from-file --selinux=image dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--tar-index --selinux=image dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--tar-index --board=qemu-x86_64 dump image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--use-epoch --mtime=keep tree image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--skip-xattrs --xattrs=none tree image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--user-xattrs --xattrs=none tree image', 2, 'USAGE_OPTION_CONFLICT'],
+  ['--mtime=clamp tree image', 2, 'CONFIG_RECIPE_CLAMP'],
+  ['--root-metadata=usr tree image', 2, 'CONFIG_RECIPE_ROOT'],
+  ['--selinux=image tree image', 2, 'CONFIG_SELINUX_MISSING'],
+  ['--selinux=dump tree image', 2, 'CONFIG_SELINUX_POLICY'],
+  ['--selinux=missing tree image', 6, 'HOST_NOT_FOUND'],
+  ['--target-kernel=old tree image', 2, 'USAGE_BAD_VALUE'],
+  ['--target-kernel=6.1 tree image', 2, 'CONFIG_TARGET_KERNEL'],
+  ['--target-kernel=6.12 --target-kernel=7.0 tree image', 2, 'CONFIG_TARGET_KERNEL'],
+  ['--target-kernel=7.0 tree -', 2, 'CONFIG_TARGET_KERNEL'],
+  ['--board=nxp-imx8mp-evk --hash=sha512 tree image', 2, 'CONFIG_TARGET_KERNEL'],
+  ['--board=none tree image', 2, 'CONFIG_BOARD_UNKNOWN'],
   ['--json tree -', 2, 'USAGE_BYTES_WITH_JSON'],
   ['--inline-max=5001 tree image', 2, 'USAGE_BAD_VALUE'],
   ['--hash=md5 tree image', 2, 'USAGE_BAD_VALUE'],

@@ -56,6 +56,7 @@ images:
   - { name: root, role: system, source: { directory: rootfs } }
 `,
   ],
+  ['file_contexts', '/.*\tsystem_u:object_r:default_t:s0\n'],
   ['boots.jsonl', exampleBoots()],
   ['records.jsonl', exampleRecords({})],
   ['slower.jsonl', exampleRecords({ 'verify a': 24 })],

@@ -7,10 +7,22 @@ import {
   type Manifest,
   type ManifestInput,
 } from '../../runtime/format/manifest.ts';
+import { encodeRecipe, type Recipe } from '../../toolchain/image/recipe.ts';
 import type { VerifyPolicy } from '../../runtime/verify.ts';
 import { testAnchor } from './test-pki.ts';
 
 export const { sha256 } = createNodeCrypto();
+
+/** Without anything that needs another runtime level. */
+export const TEST_RECIPE: Recipe = {
+  mtime: 'epoch',
+  xattrs: 'all',
+  hardlinks: 'split',
+  devices: 'keep',
+  inlineMax: 64,
+  rootMetadata: 'source',
+  selinux: undefined,
+};
 
 export function imageEntry(change: Partial<ImageEntry> = {}): ImageEntry {
   return {
@@ -25,7 +37,7 @@ export function imageEntry(change: Partial<ImageEntry> = {}): ImageEntry {
     mount: 1,
     start: 1,
     flags: 0b0111,
-    recipe: { mtime: 2, xattrs: 1, hardlinks: 1, devices: 1, inlineMax: 64 },
+    recipe: encodeRecipe(TEST_RECIPE),
     ...change,
   };
 }

@@ -180,7 +180,7 @@ const REFUSED: readonly Case[] = [
     [
       'images[0].recipe.inline_max is 5001, expected at most 5000',
       'images[0].recipe.hash is "md5", expected one of sha256, sha512',
-      'images[0].recipe.mtime is "now", expected one of keep, epoch',
+      'images[0].recipe.mtime is "now", expected one of keep, epoch, clamp, seconds',
       'images[1].recipe.max_version is 0, expected at least min_version, 1',
     ],
   ],
@@ -269,7 +269,15 @@ test('the defaults are those of mkcomposefs and of the role', () => {
   const facts = images.map(({ role, mount, start, flags, algorithm, versions, recipe }) => {
     return { role, mount, start, flags, algorithm, versions, recipe };
   });
-  const recipe = { mtime: 1, xattrs: 1, hardlinks: 1, devices: 1, inlineMax: 64 };
+  const recipe = {
+    mtime: 'keep',
+    xattrs: 'all',
+    hardlinks: 'split',
+    devices: 'keep',
+    inlineMax: 64,
+    rootMetadata: 'source',
+    selinux: undefined,
+  };
   const common = { algorithm: 'sha256', versions: { min: 0, max: 1 }, recipe };
   assert.equal(facts, [
     { role: 1, mount: 1, start: 3, flags: READ_ONLY | NODEV, ...common },
@@ -287,13 +295,23 @@ images:
     role: system
     source: { directory: rootfs }
     flags: [noexec]
-    recipe: { mtime: epoch, xattrs: user, hardlinks: keep, devices: skip, inline_max: 0, min_version: 1, hash: sha512 }
+    recipe: { mtime: epoch, xattrs: user, hardlinks: keep, devices: skip, inline_max: 0, min_version: 1, hash: sha512,
+      root_metadata: usr, selinux: image }
 `);
   const set = loadBootset(`${lab.path}/BOOTSET.yaml`);
   assert.equal([set.role, set.minDenyVersion, [...set.notes!]], [1, 4, [['rxswin', 'example']]]);
   assert.equal(set.valid, { notBefore: 1_767_225_600, notAfter: null });
   const [image] = set.images;
-  assert.equal(image!.recipe, { mtime: 2, xattrs: 2, hardlinks: 2, devices: 2, inlineMax: 0 });
+  assert.equal(image!.recipe, {
+    mtime: 'epoch',
+    xattrs: 'user',
+    hardlinks: 'keep',
+    devices: 'skip',
+    inlineMax: 0,
+    rootMetadata: 'usr',
+    selinux: undefined,
+  });
+  assert.is(image!.selinux, 'image');
   assert.equal(
     [image!.versions, image!.algorithm, image!.flags],
     [{ min: 1, max: 1 }, 'sha512', 9],

@@ -16,7 +16,8 @@ import { PERSONALITIES } from '../../toolchain/cli/personalities.ts';
 import { COMMANDS, parseArguments } from '../../toolchain/cli/program.ts';
 import { fillPageTables } from '../../toolchain/dev/page-tables.ts';
 import { ROOT } from '../../toolchain/dev/root.ts';
-import { testManifest } from '../support/manifests.ts';
+import { encodeRecipe } from '../../toolchain/image/recipe.ts';
+import { imageEntry, TEST_RECIPE, testManifest } from '../support/manifests.ts';
 import { linksOf, markdownPages, readPage, type Page } from '../support/markdown.ts';
 import { importsOf, sourceFiles } from '../support/source-files.ts';
 
@@ -272,9 +273,11 @@ function textOfTest(path: string): string {
 test('the CDDL of the signed set has the keys that are written', () => {
   const { blocks } = page('docs/format.md');
   const cddl = blocks.find(({ language }) => language === 'cddl')!.text;
+  const full = { ...TEST_RECIPE, rootMetadata: 'usr', selinux: new Uint8Array(32) } as const;
+  const complete = testManifest({ images: [imageEntry({ recipe: encodeRecipe(full) })] });
   const limits = { maxBytes: 65_536, maxDepth: 8, maxItems: 4096 };
   // Every optional field is present in this manifest.
-  const manifest = decodeCanonical(encodeManifest(testManifest()), limits) as CborMap;
+  const manifest = decodeCanonical(encodeManifest(complete), limits) as CborMap;
   const [image] = manifest.get(11) as readonly CborMap[];
   const recipe = image!.get(12) as CborMap;
   for (const [rule, map] of Object.entries({ manifest, image: image!, recipe })) {

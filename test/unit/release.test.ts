@@ -1,4 +1,5 @@
 /** Releases: the same bytes twice, everything refused that must be, and nothing left behind by a failure. */
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -12,12 +13,16 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openImage } from '../../runtime/format/erofs-image.ts';
 import { decodeEnvelope } from '../../runtime/format/envelope.ts';
 import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
 import { decodeManifest } from '../../runtime/format/manifest.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
+import { readTree } from '../../toolchain/image/read-tree.ts';
+import { describeRecipe, recipesOf } from '../../toolchain/image/recipe.ts';
 import { objectPath } from '../../toolchain/objects/layout.ts';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { imageFileName } from '../../toolchain/sign/check-release.ts';
 import { sharedObjects, textReport } from '../../toolchain/release/report.ts';
 import {
   bootsetLab,
@@ -26,6 +31,7 @@ import {
   LAB_NOW,
   type BootsetLab,
 } from '../support/bootset-lab.ts';
+import { tarOf } from '../support/tar-writer.ts';
 import { codeOfRejection } from '../support/expect-code.ts';
 
 const test = suite('release');
@@ -43,7 +49,8 @@ function contents(directory: string, prefix = ''): Map<string, string> {
 
 /** What the lab has besides its inputs. */
 function outputs(lab: BootsetLab): string[] {
-  const inputs = new Set(['BOOTSET.yaml', 'rootfs', 'bundle', 'store', 'tree.dump', 'board.yaml']);
+  const names = 'BOOTSET.yaml rootfs bundle store tree.dump board.yaml whiteout.tar';
+  const inputs = new Set(names.split(' '));
   return readdirSync(lab.path).filter((name) => !inputs.has(name));
 }
 
@@ -127,6 +134,44 @@ test('mtime: epoch gives build time 0', async () => {
     ),
   );
   assert.is((await lab.release()).manifest.builtAt, 0);
+});
+
+test('the whole recipe is signed, and told by record and verification', async () => {
+  const recipe = '{ mtime: clamp, xattrs: capability, root_metadata: usr, selinux: file_contexts }';
+  using lab = bootsetLab(
+    LAB_BOOTSET.replace('directory: rootfs }', `directory: rootfs }, recipe: ${recipe}`),
+  );
+  lab.write('file_contexts', '/usr(/.*)? u:r:usr\n');
+  const built = await lab.release({ sourceDateEpoch: '1600000000' });
+  const { manifest } = built;
+  assert.is(manifest.minRuntime, 3);
+  const sum = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const expected = {
+    mtime: 'clamp',
+    xattrs: 'capability',
+    hardlinks: 'split',
+    devices: 'keep',
+    inlineMax: 64,
+    rootMetadata: 'usr',
+    selinux: sum(`${sum('/usr(/.*)? u:r:usr\n')}  file_contexts\n`),
+  };
+  const index = manifest.images.findIndex(({ name }) => name === 'root');
+  assert.equal(describeRecipe(recipesOf(manifest)[index]!), expected);
+  const record = JSON.parse(readFileSync(join(lab.path, 'out/release.json'), 'utf8')) as {
+    options: { images: Record<string, object> };
+  };
+  assert.equal(record.options.images['root'], {
+    hash: 'sha256',
+    minVersion: 0,
+    maxVersion: 1,
+    ...expected,
+  });
+  const dump = readTree(
+    openImage(readFileSync(join(lab.path, 'out/images', imageFileName(manifest.images[index]!)))),
+  );
+  assert.is(Number(dump.mtimeSec), 1_600_000_000);
+  const usr = dump.children!.find(({ name }) => name === 'usr')!;
+  assert.equal(usr.xattrs, [{ name: 'security.selinux', value: 'u:r:usr\0' }]);
 });
 
 test('the record says what went in, with nothing of this machine', async () => {
@@ -232,6 +277,39 @@ const REFUSALS: readonly Refusal[] = [
     same,
   ],
   [
+    'a kernel that does not see the whiteouts of an image',
+    'CONFIG_BOARD_MISMATCH',
+    (text) =>
+      text.replace('directory: rootfs }', 'tar: whiteout.tar }, recipe: { max_version: 0 }'),
+    same,
+  ],
+  [
+    'times to clamp without SOURCE_DATE_EPOCH',
+    'CONFIG_RECIPE_CLAMP',
+    (text) => text.replace('directory: rootfs }', 'directory: rootfs }, recipe: { mtime: clamp }'),
+    same,
+  ],
+  [
+    'a root like a /usr that is not there',
+    'CONFIG_RECIPE_ROOT',
+    (text) =>
+      text.replace('directory: bundle }', 'directory: bundle }, recipe: { root_metadata: usr }'),
+    same,
+  ],
+  [
+    'a policy that the image does not have',
+    'CONFIG_SELINUX_MISSING',
+    (text) =>
+      text.replace('directory: rootfs }', 'directory: rootfs }, recipe: { selinux: image }'),
+    same,
+  ],
+  [
+    'a policy that is nowhere',
+    'CONFIG_BOOTSET',
+    (text) => text.replace('directory: rootfs }', 'directory: rootfs }, recipe: { selinux: none }'),
+    same,
+  ],
+  [
     'a board that is not there',
     'CONFIG_BOARD_UNKNOWN',
     (text) => text.replace('./board.yaml', 'nil'),
@@ -244,6 +322,7 @@ for (const [name, code, bootset, board] of REFUSALS) {
   test(`refused, and nothing written: ${name}`, async () => {
     using lab = bootsetLab(bootset(LAB_BOOTSET.replace('qemu-x86_64', './board.yaml')));
     lab.write('board.yaml', board(BOARD));
+    writeFileSync(join(lab.path, 'whiteout.tar'), tarOf({ name: 'w', type: '3' }));
     const now = code === 'CONFIG_KEY_EXPIRED' ? LAB_NOW + 400 * 86_400 : LAB_NOW;
     assert.is(await codeOfRejection(() => lab.release({ now })), code);
     assert.equal(outputs(lab), []);

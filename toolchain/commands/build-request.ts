@@ -1,11 +1,11 @@
 /** What the options of `image build` come to, and which of them exclude each other. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import { requireOneRule, type RecipeRequest, uselessForDump } from './image-build-recipe.ts';
 
 /** What the options of this command come to. */
-export interface BuildRequest {
+export interface BuildRequest extends RecipeRequest {
   readonly source: string;
   readonly image: string | undefined;
-  readonly fromFile: boolean;
   readonly fromTar: boolean;
   readonly fromCpio: boolean;
   readonly fromOci: boolean;
@@ -16,12 +16,6 @@ export interface BuildRequest {
   readonly digestStore: string | undefined;
   readonly verifyExisting: boolean;
   readonly noCache: boolean;
-  readonly useEpoch: boolean;
-  readonly skipDevices: boolean;
-  readonly skipXattrs: boolean;
-  readonly userXattrs: boolean;
-  readonly hardlinks: boolean;
-  readonly inlineMax: number | undefined;
   readonly threads: number | undefined;
   readonly minVersion: number | undefined;
   readonly maxVersion: number | undefined;
@@ -78,6 +72,7 @@ export function requireUseful(request: BuildRequest): void {
       'Cannot use --verify-existing without --digest-store',
     );
   }
+  requireOneRule(request);
   const kinds = Object.entries({
     '--from-file': request.fromFile,
     '--from-tar': request.fromTar,
@@ -106,12 +101,7 @@ export function requireUseful(request: BuildRequest): void {
 function requireUsefulForDump(request: BuildRequest): void {
   const useless = {
     '--digest-store': request.digestStore !== undefined,
-    '--use-epoch': request.useEpoch,
-    '--skip-devices': request.skipDevices,
-    '--skip-xattrs': request.skipXattrs,
-    '--user-xattrs': request.userXattrs,
-    '--hardlinks': request.hardlinks,
-    '--inline-max': request.inlineMax !== undefined,
+    ...uselessForDump(request),
     '--no-cache': request.noCache,
   };
   refuseUseless(useless, '--from-file: a dump already says what the image contains');
@@ -122,7 +112,16 @@ function requireUsefulForIndex(request: BuildRequest): void {
     '--inline-max': request.inlineMax !== undefined,
     '--min-version': request.minVersion !== undefined,
     '--max-version': request.maxVersion !== undefined,
+    '--target-kernel': request.targetKernel !== undefined,
+    '--board': request.board !== undefined,
   };
+  const notApplied = {
+    '--mtime': request.mtime !== undefined,
+    '--xattrs': request.xattrs !== undefined,
+    '--root-metadata': request.rootMetadata !== undefined,
+    '--selinux': request.selinux !== undefined,
+  };
+  refuseUseless(notApplied, '--tar-index: it shows the archive as it is');
   refuseUseless(composefsOnly, '--tar-index: the image is plain EROFS, and contents stay outside');
   refuseUseless({ '--hardlinks': request.hardlinks }, '--tar-index: they always stay together');
 }

@@ -1,5 +1,6 @@
 /** `coldseal image build`: a composefs image from a directory, an archive, a container image or a dump. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
+import type { ImageFinding } from '../board/image-rules.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
@@ -8,6 +9,15 @@ import type { TreeNode } from '../image/tree.ts';
 import type { CacheSummary } from '../objects/digest-cache.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import { requireOutput, requireUseful, type BuildRequest } from './build-request.ts';
+import {
+  checkTargets,
+  epochFor,
+  finishTree,
+  policyFor,
+  RECIPE_OPTIONS,
+  recipeOf,
+  targetsOf,
+} from './image-build-recipe.ts';
 
 export const imageBuild = defineCommand({
   name: 'image build',
@@ -28,7 +38,11 @@ shared between images, and files are covered by the archive's fs-verity digest, 
 
 Of a directory that was built before, only files are read whose times, size or inode have changed.
 The format version is 0, or 1 when the tree has a whiteout; giving --min-version or --max-version
-sets the other one to 0, as with mkcomposefs.`,
+sets the other one to 0, as with mkcomposefs.
+
+With --selinux the image gets the labels that setfiles would set, by a file_contexts and the files
+beside it, or by the policy of the image itself. --target-kernel and --board refuse an image that
+would not work there.`,
   args: [
     {
       name: 'source',
@@ -82,6 +96,7 @@ sets the other one to 0, as with mkcomposefs.`,
       help: 'store files up to this many bytes in the image (default: 64)',
       integer: { min: 0, max: 5000 },
     },
+    ...RECIPE_OPTIONS,
     hash: {
       flag: '--hash <algorithm>',
       help: 'algorithm of the digests',
@@ -135,6 +150,15 @@ sets the other one to 0, as with mkcomposefs.`,
       note: 'Index an archive, which is then mounted with its index',
     },
     {
+      run: 'coldseal image build rootfs rootfs.cfs --force --selinux=file_contexts --root-metadata=fixed',
+      note: 'Label it by a policy, and leave the root directory of the source out of it',
+    },
+    {
+      run: 'coldseal image build rootfs rootfs.cfs --force --target-kernel=6.1',
+      note: 'Refuse what Linux 6.1 cannot mount',
+      exits: 2,
+    },
+    {
       run: 'coldseal image build --from-file --print-digest-only tree.dump',
       note: 'Print the digest of the image that a dump describes',
     },
@@ -150,24 +174,31 @@ sets the other one to 0, as with mkcomposefs.`,
     if (request.tarIndex) return buildIndex(request, options.hash, output);
     const { formatVersions } = await import('../image/versions.ts');
     const { buildImage } = await import('../image/build.ts');
+    const targets = await targetsOf(request);
     const source = await readRequest(request, options.hash, output);
-    const versions = formatVersions(options.minVersion, options.maxVersion);
-    const build = { versions, algorithm: options.hash };
-    if (request.image === '-') {
-      const pieces: Uint8Array[] = [];
-      const built = buildImage(source.root, {
-        ...build,
-        consume: (bytes) => pieces.push(new Uint8Array(bytes)),
-      });
-      for (const piece of pieces) await output.raw(piece);
-      return report(built, request, source, output);
-    }
-    if (request.image === undefined)
-      return report(buildImage(source.root, build), request, source, output);
-    using file = new AtomicFile(request.image, { force: request.force });
-    const built = buildImage(source.root, { ...build, consume: (bytes) => file.write(bytes) });
-    file.commit();
-    return report(built, request, source, output);
+    const { root } = source;
+    const build = {
+      versions: formatVersions(options.minVersion, options.maxVersion),
+      algorithm: options.hash,
+    };
+    using file =
+      request.image === undefined || request.image === '-'
+        ? undefined
+        : new AtomicFile(request.image, { force: request.force });
+    // Kept where the whole image is needed again.
+    const pieces: Uint8Array[] = [];
+    const isKept = request.image === '-' || targets.length > 0;
+    const built = buildImage(root, {
+      ...build,
+      consume: (bytes) => {
+        if (isKept) pieces.push(new Uint8Array(bytes));
+        file?.write(bytes);
+      },
+    });
+    const notes = await checkTargets(targets, { root, pieces, algorithm: options.hash }, output);
+    if (request.image === '-') for (const piece of pieces) await output.raw(piece);
+    file?.commit();
+    report(built, request, { ...source, notes }, output);
   },
 });
 
@@ -201,24 +232,23 @@ async function readRequest(
   const kind = sourceKind(request);
   if (kind === 'directory') await refuseFileAsTree(request.source);
   const { readSource } = await import('../image/read-source.ts');
-  const { INLINE_CONTENT_RECOMMENDED_MAX } = await import('../../runtime/format/composefs.ts');
+  const { readingOptions } = await import('../image/recipe.ts');
   const { availableParallelism } = await import('node:os');
   const { parsePlatform } = await import('../image/image-config.ts');
   if (request.digestStore !== undefined && kind === 'directory')
     await refuseStoreInSource(request.digestStore, request.source);
+  const recipe = await recipeOf(request);
+  const sourceDateEpoch = await epochFor(recipe);
+  const labels = request.selinux === 'image' ? 'image' : await policyFor(request.selinux);
   const { source: path, ref } = request;
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
   const progress = output.progress(`reading ${path === '-' ? 'stdin' : path}`, { unit: 'bytes' });
   const { root, store, archive, image, cache } = await readSource(
     { kind, path, ref, platform },
     {
+      ...readingOptions(recipe),
       algorithm,
-      inlineMax: request.inlineMax ?? INLINE_CONTENT_RECOMMENDED_MAX,
       threads: request.threads ?? availableParallelism(),
-      useEpoch: request.useEpoch,
-      skipDevices: request.skipDevices,
-      xattrs: request.skipXattrs ? 'none' : request.userXattrs ? 'user' : 'all',
-      hardlinks: request.hardlinks,
       store: request.digestStore,
       verifyExisting: request.verifyExisting,
       cache: request.noCache ? undefined : {},
@@ -227,12 +257,19 @@ async function readRequest(
     },
   );
   progress.done();
+  const places = {
+    algorithm,
+    store: request.digestStore,
+    directory: kind === 'directory' ? path : undefined,
+  };
+  const policy = await finishTree(root, recipe, labels, sourceDateEpoch, places);
+  const { describeRecipe } = await import('../image/recipe.ts');
   const input = {
     ...(kind === 'directory' && { cache: cache ?? null }),
     ...(archive && { archive }),
     ...(image && { [kind]: image }),
   };
-  return { root, store, input };
+  return { root, store, input, recipe: describeRecipe({ ...recipe, selinux: policy }) };
 }
 
 /** A dump without --from-file would be told as a path that leads nowhere. */
@@ -276,6 +313,10 @@ interface Source {
   readonly store: StoreSummary | undefined;
   /** What was read, for the record. */
   readonly input?: { readonly cache?: CacheSummary | null } & Readonly<Record<string, unknown>>;
+  /** Absent for a dump. */
+  readonly recipe?: object;
+  /** What depends on how the target's kernel is configured. */
+  readonly notes?: readonly ImageFinding[];
 }
 
 const VERITY_NOTES: Readonly<Record<StoreSummary['verity'], string>> = {
@@ -296,6 +337,8 @@ function report(built: BuiltImage, request: BuildRequest, source: Source, output
     inodeCount,
     store: store ?? null,
     ...source.input,
+    ...(source.recipe && { recipe: source.recipe }),
+    ...(source.notes?.length && { notes: source.notes }),
   });
   if (request.image === undefined) return;
   output.note(

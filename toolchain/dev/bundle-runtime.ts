@@ -55,8 +55,8 @@ const KEYS: ReadonlySet<string> = new Set(
 const WORDS: ReadonlySet<string> = new Set(
   [
     // What a refusal calls a field of a manifest, of a policy, of a deny list, of the trust bundle, of the slot state.
-    'boards bootBinding devices format hardlinks inlineMax minDenyVersion minRuntime mtime notAfter notBefore',
-    'objectBytes objectCount objectListDigest provenance recipe releaseId sbom valid xattrs',
+    'boards bootBinding format minDenyVersion minRuntime notAfter notBefore',
+    'objectBytes objectCount objectListDigest provenance recipe releaseId sbom valid',
     'action compatible containerDeadlineMs containerEngine containerOutput delayS identity init modules onFailure',
     'roles slotCount storeDeadlineMs triesMax vendor',
     'anchors certificates manifests purposes spkiSha256',

@@ -21,6 +21,7 @@ import {
   type VerifyPolicy,
 } from '../../runtime/verify.ts';
 import { objectsOfImage } from '../image/objects.ts';
+import { recipesOf } from '../image/recipe.ts';
 import { objectPath } from '../objects/layout.ts';
 import { listObjects } from '../sign/check-release.ts';
 import type { Findings } from './check-disk.ts';
@@ -75,6 +76,7 @@ function checkSlot(
       if (verdict.reason !== undefined) throw verdict.reason;
       signature = 'verified';
     }
+    recipesOf(manifest!);
     objects = checkContent(manifest!, content, where, findings);
   } catch (error) {
     findings.add(where, 'damage', error);

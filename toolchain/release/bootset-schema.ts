@@ -11,6 +11,7 @@ import { IMAGE_NAME } from '../../runtime/format/manifest-image.ts';
 import { BOARDS_MAX, DOMAINS_MAX, IMAGES_MAX } from '../../runtime/format/manifest.ts';
 import type { ConfigKind } from '../config/config-file.ts';
 import { parseTime } from '../config/utc-time.ts';
+import { RECIPE_WORDS } from '../image/recipe-words.ts';
 import { container } from './container-schema.ts';
 
 /** The bounds of the manifest (runtime/format/manifest.ts): what is wrong there is told here, with its path. */
@@ -83,24 +84,51 @@ const source = z
   });
 
 /** Settings that say how a directory, an archive or an OCI image is read; a dump has been read already. */
-const READING_RECIPE = ['mtime', 'xattrs', 'hardlinks', 'devices', 'inline_max'] as const;
+const READING_RECIPE = [
+  'mtime',
+  'xattrs',
+  'root_metadata',
+  'selinux',
+  'hardlinks',
+  'devices',
+  'inline_max',
+] as const;
 
 const recipe = z
   .strictObject({
     mtime: z
-      .enum(['keep', 'epoch'])
+      .enum(RECIPE_WORDS.mtime)
       .optional()
-      .describe('modification times: as they are, or all 0 (default keep)'),
+      .describe(
+        'modification times: as they are, all 0, none after SOURCE_DATE_EPOCH, or without fractions ' +
+          'of seconds (default keep)',
+      ),
     xattrs: z
-      .enum(['all', 'user', 'none'])
+      .enum(RECIPE_WORDS.xattrs)
       .optional()
-      .describe('extended attributes that are kept (default all)'),
+      .describe(
+        'extended attributes that are kept: all, those named user.*, none, or security.capability ' +
+          '(default all)',
+      ),
+    root_metadata: z
+      .enum(RECIPE_WORDS.rootMetadata)
+      .optional()
+      .describe(
+        'mode, owner, time and attributes of the root directory: as the source says, those of /usr, ' +
+          'or 0755 0:0 at 0 without attributes (default source)',
+      ),
+    selinux: path
+      .optional()
+      .describe(
+        "SELinux labels: those that a policy gives, a file_contexts or its directory, or image for the image's own; " +
+          'without it, labels are attributes as others',
+      ),
     hardlinks: z
-      .enum(['split', 'keep'])
+      .enum(RECIPE_WORDS.hardlinks)
       .optional()
       .describe('names of one file: a file each, as mkcomposefs does, or together (default split)'),
     devices: z
-      .enum(['keep', 'skip'])
+      .enum(RECIPE_WORDS.devices)
       .optional()
       .describe('character and block devices (default keep)'),
     inline_max: z

@@ -10,7 +10,6 @@ import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import {
   IMAGE_ROLE,
   type ImageEntry,
-  type ImageRecipe,
   MOUNT,
   MOUNT_FLAG,
   START,
@@ -23,6 +22,8 @@ import { type ConfigFile, readConfig } from '../config/config-file.ts';
 import { parseTime } from '../config/utc-time.ts';
 import type { ConfigPath, ConfigProblem } from '../config/explain-issue.ts';
 import type { FormatVersions } from '../image/layout.ts';
+import type { PolicyPlace } from '../image/open-policy.ts';
+import type { Recipe } from '../image/recipe.ts';
 import { formatVersions } from '../image/versions.ts';
 import { isLayered } from '../image/read-source.ts';
 import {
@@ -50,7 +51,9 @@ export interface BootsetImage extends Pick<ImageEntry, 'name' | 'role' | 'mount'
   readonly algorithm: VerityAlgorithm;
   readonly versions: FormatVersions;
   /** How the source is read; undefined for a dump. */
-  readonly recipe: ImageRecipe | undefined;
+  readonly recipe: Recipe | undefined;
+  /** Where the SELinux policy is that labels the image: in it, or at a path. */
+  readonly selinux: PolicyPlace | undefined;
   /** Whether the source is a root file system that an OCI runtime bundle is made of. */
   readonly makesBundle: boolean;
   /** As written in the file, for the record. */
@@ -168,6 +171,7 @@ function bootsetImage(settings: ImageSettings, directory: string): BootsetImage 
     versions: formatVersions(recipe.min_version, recipe.max_version),
     recipe: kind === 'dump' ? undefined : imageRecipe(recipe),
     makesBundle: role === 'container' && bundleOf(settings, kind) === 'generate',
+    selinux: policyPlace(recipe.selinux, directory),
     settings,
   };
 }
@@ -190,14 +194,22 @@ function mountFlags({ flags, role }: ImageSettings): number {
   return bits.reduce((all, bit) => all | bit, MOUNT_FLAG.READ_ONLY as number);
 }
 
-function imageRecipe(recipe: ImageSettings['recipe']): ImageRecipe {
+/** The digest of the policy is known when it has been read. */
+function imageRecipe(recipe: ImageSettings['recipe']): Recipe {
   return {
-    mtime: recipe.mtime === 'epoch' ? 2 : 1,
-    xattrs: recipe.xattrs === 'none' ? 3 : recipe.xattrs === 'user' ? 2 : 1,
-    hardlinks: recipe.hardlinks === 'keep' ? 2 : 1,
-    devices: recipe.devices === 'skip' ? 2 : 1,
+    mtime: recipe.mtime ?? 'keep',
+    xattrs: recipe.xattrs ?? 'all',
+    hardlinks: recipe.hardlinks ?? 'split',
+    devices: recipe.devices ?? 'keep',
     inlineMax: recipe.inline_max ?? INLINE_CONTENT_RECOMMENDED_MAX,
+    rootMetadata: recipe.root_metadata ?? 'source',
+    selinux: undefined,
   };
+}
+
+function policyPlace(given: string | undefined, directory: string): BootsetImage['selinux'] {
+  if (given === undefined || given === 'image') return given;
+  return { path: resolve(directory, given) };
 }
 
 const WANTED = {
@@ -211,10 +223,14 @@ const WANTED = {
 
 /** Sources that are not there, all of them, before anything is built. */
 function missingSources(images: readonly BootsetImage[]): ConfigProblem[] {
-  return images.flatMap(({ source }, index) => {
+  return images.flatMap(({ source, selinux }, index) => {
     const at = ['images', index, 'source'];
     const wanted = WANTED[source.kind];
+    const policy = typeof selinux === 'object' ? selinux.path : undefined;
     return [
+      ...(policy === undefined
+        ? []
+        : missing(['images', index, 'recipe', 'selinux'], policy, 'file or directory')),
       ...missing([...at, source.kind], source.path, wanted),
       ...source.objects.flatMap((path, i) => missing([...at, 'objects', i], path, 'directory')),
     ];

@@ -29,11 +29,15 @@ import { AtomicFile, refuseExisting, writeFileAtomically } from '../files/atomic
 import { isInside } from '../files/is-inside.ts';
 import { readInput } from '../files/read-input.ts';
 import { syncPath } from '../files/sync-path.ts';
+import { parseSourceDateEpoch } from '../config/source-date-epoch.ts';
+import { requireEpoch } from '../image/apply-recipe.ts';
 import { buildImage } from '../image/build.ts';
 import { printDump } from '../image/describe.ts';
+import { type ImageFacts, imageFacts } from '../image/image-facts.ts';
 import { objectsOfImage } from '../image/objects.ts';
 import { isLayered } from '../image/read-source.ts';
 import { readTree } from '../image/read-tree.ts';
+import { encodeRecipe } from '../image/recipe.ts';
 import { checkRelease, imageFileName } from '../sign/check-release.ts';
 import { DEV_KEYS_DIR, openDevSigner } from '../sign/dev-keys.ts';
 import { anchorOf } from '../sign/sign-envelope.ts';
@@ -48,7 +52,7 @@ import {
   openSlots,
 } from './boot-steps.ts';
 import { type Bootset, type BootsetImage, loadBootset } from './bootset.ts';
-import { checkBoards, checkFormats, productionBoards } from './check-board.ts';
+import { checkBoards, checkImages, productionBoards } from './check-board.ts';
 import { UnbootableImages } from './check-bootable.ts';
 import { releaseRecord } from './record.ts';
 import type { SlotRelease } from './release-disk.ts';
@@ -100,6 +104,8 @@ export interface BuiltSetImage {
   readonly inodeCount: number;
   /** SHA-256 of what `coldseal image dump` prints: names the tree whatever format it is written in. */
   readonly treeSha256: string;
+  /** What the image asks of a kernel. */
+  readonly facts: ImageFacts;
 }
 
 /** Builds, signs, reads back and publishes a release. */
@@ -108,6 +114,7 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   if (!options.force) refuseExisting(options.output);
   const epoch = parseSourceDateEpoch(options.sourceDateEpoch);
   const bootset = loadBootset(options.bootset, options);
+  if (bootset.images.some(({ recipe }) => recipe?.mtime === 'clamp')) requireEpoch(epoch);
   refuseOutputInSource(options.output, bootset);
   const { now, onWarning } = options;
   const whenWhat = { ...(now === undefined ? {} : { now }), onWarning };
@@ -120,10 +127,15 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   const files = board && (await bootFilesOf(board, bootset, signer, options, times));
 
   using staged = new StagedDirectory(options.output, options);
-  const images = await buildImages(bootset, staged.path, { ...options, noDisk: !board }, times);
-  checkFormats(
+  const images = await buildImages(
     bootset,
-    images.map(({ entry }) => entry.format),
+    staged.path,
+    { ...options, epoch, noDisk: !board },
+    times,
+  );
+  checkImages(
+    bootset,
+    images.map(({ facts }) => facts),
   );
   const manifest = makeManifest(bootset, images, epoch ?? newestOf(images), files);
   const payload = encodeManifest(manifest);
@@ -161,7 +173,7 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
 async function buildImages(
   bootset: Bootset,
   directory: string,
-  options: ReleaseOptions,
+  options: ReleaseOptions & { readonly epoch: number | undefined },
   times: StageTimes,
 ): Promise<BuiltSetImage[]> {
   const store = join(directory, 'objects');
@@ -181,6 +193,7 @@ async function buildImages(
       arch: bootset.boards[0]!.value.arch,
       signal: options.signal,
       onWarning: options.onWarning,
+      sourceDateEpoch: options.epoch,
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.done());
     times.end(`read ${image.name}`);
@@ -197,7 +210,7 @@ function writeImage(
   image: BootsetImage,
   source: SourceTree,
   directory: string,
-): Pick<BuiltSetImage, 'entry' | 'inodeCount' | 'treeSha256'> {
+): Pick<BuiltSetImage, 'entry' | 'inodeCount' | 'treeSha256' | 'facts'> {
   const { algorithm, versions } = image;
   // The name is the digest, which is known when the image has been written.
   const path = join(directory, '.unnamed');
@@ -222,12 +235,14 @@ function writeImage(
     mount: image.mount,
     start: image.start,
     flags: image.flags,
-    recipe: image.recipe,
+    recipe: source.recipe && encodeRecipe(source.recipe),
   };
-  const treeSha256 = treeDigest(readInput(path));
+  const bytes = readInput(path);
+  const treeSha256 = treeDigest(bytes);
+  const facts = imageFacts(source.root, bytes, algorithm);
   sealFile(path, algorithm);
   renameSync(path, join(directory, imageFileName(entry)));
-  return { entry, inodeCount: built.inodeCount, treeSha256 };
+  return { entry, inodeCount: built.inodeCount, treeSha256, facts };
 }
 
 /** Turns fs-verity on where this kernel and file system can, so that the image can be mounted with verity required. */
@@ -286,17 +301,6 @@ function makeManifest(
 
 function newestOf(images: readonly BuiltSetImage[]): number {
   return Math.max(...images.map(({ source }) => source.newest));
-}
-
-/** The only time source a release has (reproducible-builds.org, SOURCE_DATE_EPOCH). */
-function parseSourceDateEpoch(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new ColdsealError(
-    'CONFIG_SOURCE_DATE_EPOCH',
-    `Cannot use SOURCE_DATE_EPOCH ${JSON.stringify(text)}: expected seconds since 1970`,
-    { hint: 'set it to a number, or take it out of the environment' },
-  );
 }
 
 // --- the directory -------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@
 import { COSE_ALGORITHMS } from '../../runtime/format/envelope.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
+import { checkImageTarget, targetOfBoard } from '../board/image-rules.ts';
 import type { Board } from '../board/schema.ts';
 import { type ConfigProblem } from '../config/explain-issue.ts';
 import { showPath } from '../config/config-file.ts';
+import type { ImageFacts } from '../image/image-facts.ts';
 import { checkSigner } from '../sign/sign-manifest.ts';
 import type { SignerDescription } from '../sign/signer.ts';
 import type { Bootset } from './bootset.ts';
@@ -38,15 +40,17 @@ export function checkBoards(
   }
 }
 
-/** Throws CONFIG_BOARD_MISMATCH when a board does not mount a format version that an image came out in. */
-export function checkFormats(bootset: Bootset, formats: readonly number[]): void {
+/** Throws CONFIG_BOARD_MISMATCH when a board's oldest kernel would refuse an image; the facts are in their order. */
+export function checkImages(bootset: Bootset, images: readonly ImageFacts[]): void {
   for (const { value } of bootset.boards) {
-    const problems = formats.flatMap((format, index): ConfigProblem[] => {
-      if (value.erofs.formats.includes(format)) return [];
-      const known = value.erofs.formats.join(', ');
-      const message = `gives composefs layout version ${format}, expected one of ${known}`;
-      return [{ path: ['images', index, 'recipe'], message }];
-    });
+    const problems = images.flatMap((facts, index): ConfigProblem[] =>
+      checkImageTarget(facts, targetOfBoard(value))
+        .filter(({ severity }) => severity === 'refusal')
+        .map(({ message, advice }) => ({
+          path: ['images', index, 'recipe'],
+          message: `${message}: ${advice}`,
+        })),
+    );
     refuseMismatch(bootset, value, problems);
   }
 }

@@ -9,6 +9,7 @@ import { MOUNT, MOUNT_FLAG, START } from '../../runtime/format/manifest-image.ts
 import { purposeName } from '../../runtime/format/oids.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
 import { imageFileName } from '../sign/check-release.ts';
+import { describeRecipe } from '../image/recipe.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import { VERSION } from '../version.ts';
 import type { BuiltBoot, BuiltRelease, BuiltSetImage } from './build-release.ts';
@@ -64,21 +65,14 @@ function inputOf({ image, source, treeSha256 }: BuiltSetImage): object {
   };
 }
 
-function optionsOf({ image }: BuiltSetImage): object {
-  const { algorithm, versions, recipe } = image;
+function optionsOf({ image, source }: BuiltSetImage): object {
+  const { algorithm, versions } = image;
+  const { recipe } = source;
   return {
     hash: algorithm,
     minVersion: versions.min,
     maxVersion: versions.max,
-    ...(recipe === undefined
-      ? {}
-      : {
-          mtime: recipe.mtime === 2 ? 'epoch' : 'keep',
-          xattrs: ['all', 'user', 'none'][recipe.xattrs - 1],
-          hardlinks: recipe.hardlinks === 2 ? 'keep' : 'split',
-          devices: recipe.devices === 2 ? 'skip' : 'keep',
-          inlineMax: recipe.inlineMax,
-        }),
+    ...(recipe === undefined ? {} : describeRecipe(recipe)),
   };
 }
 

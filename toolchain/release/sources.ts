@@ -8,8 +8,11 @@ import { parseDump } from '../image/dumpfile.ts';
 import { objectsOfTree } from '../image/objects.ts';
 import { namingFile } from '../files/name-file.ts';
 import { readInput } from '../files/read-input.ts';
+import { applyRecipe } from '../image/apply-recipe.ts';
 import type { ImageConfig } from '../image/image-config.ts';
+import { openPolicy } from '../image/open-policy.ts';
 import { isLayered, readSource } from '../image/read-source.ts';
+import { readingOptions, type Recipe } from '../image/recipe.ts';
 import { isRegular, type TreeNode, walkTree } from '../image/tree.ts';
 import { ObjectStore } from '../objects/store.ts';
 import type { BootsetImage } from './bootset.ts';
@@ -25,6 +28,8 @@ export interface ReadImageOptions {
   readonly onProgress?: (done: number, total: number) => void;
   readonly onWarning?: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
+  /** Seconds since 1970, which a recipe may clamp times to. */
+  readonly sourceDateEpoch: number | undefined;
 }
 
 /** A tree as it goes into an image, and what can be said of it. */
@@ -38,6 +43,8 @@ export interface SourceTree {
   readonly objects: readonly ObjectReference[];
   /** What names the input beside its path: digests of a dump, an archive, an OCI image. */
   readonly input: object;
+  /** The recipe with the digest of its SELinux policy; undefined for a dump. */
+  readonly recipe: Recipe | undefined;
 }
 
 /** Reads one image's source and stores its objects. Throws what scanning, parsing and storing throw. */
@@ -46,10 +53,16 @@ export async function readImageSource(
   options: ReadImageOptions,
 ): Promise<SourceTree> {
   if (image.source.kind === 'dump') return readDumpSource(image, options);
+  const { recipe, algorithm, source } = image;
   const { root, input, config } = await readTree(image, options);
-  if (!image.makesBundle) return describeTree(root, input);
+  const directory = source.kind === 'directory' ? source.path : undefined;
+  const labels = openPolicy(image.selinux, root, { algorithm, store: options.store, directory });
+  applyRecipe(root, { ...recipe!, labels, sourceDateEpoch: options.sourceDateEpoch });
+  const applied = { recipe: { ...recipe!, selinux: labels?.sha256 } };
+  if (!image.makesBundle) return { ...describeTree(root, input), ...applied };
+  // The recipe is about the source: a container's labels and root are those of its own root file system.
   const bundle = makeBundle(image, root, { ...options, config });
-  return describeTree(bundle.root, { ...input, bundle: bundle.record });
+  return { ...describeTree(bundle.root, { ...input, bundle: bundle.record }), ...applied };
 }
 
 /** Architectures in the words of OCI, which are those of Go. */
@@ -70,13 +83,9 @@ async function readTree(
   const { root, archive, image, config } = await readSource(
     { kind, path, ref, platform },
     {
+      ...readingOptions(recipe!),
       algorithm,
-      inlineMax: recipe!.inlineMax,
       threads: options.threads,
-      useEpoch: recipe!.mtime === 2,
-      skipDevices: recipe!.devices === 2,
-      xattrs: (['all', 'user', 'none'] as const)[recipe!.xattrs - 1]!,
-      hardlinks: recipe!.hardlinks === 2,
       store: options.store,
       ...(options.signal === undefined ? {} : { interrupted: options.signal }),
       onProgress: ({ hashedBytes, totalBytes }) => options.onProgress?.(hashedBytes, totalBytes),
@@ -92,10 +101,11 @@ async function readDumpSource(image: BootsetImage, options: ReadImageOptions): P
   using store = new ObjectStore(options.store);
   await copyObjects(wanted, image, store, options);
   store.finish();
-  return describeTree(root, { dumpSha256: createHash('sha256').update(bytes).digest('hex') });
+  const input = { dumpSha256: createHash('sha256').update(bytes).digest('hex') };
+  return { ...describeTree(root, input), recipe: undefined };
 }
 
-function describeTree(root: TreeNode, input: object): SourceTree {
+function describeTree(root: TreeNode, input: object): Omit<SourceTree, 'recipe'> {
   let entries = 0;
   let bytes = 0;
   let newest = 0;

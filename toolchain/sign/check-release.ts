@@ -27,6 +27,7 @@ import {
 } from '../../runtime/verify.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { recipesOf } from '../image/recipe.ts';
 import { algorithmOfDigest, objectPath } from '../objects/layout.ts';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
 import { readDigest } from '../objects/verity.ts';
@@ -77,6 +78,7 @@ export async function checkRelease(
   try {
     const manifest = verdict.manifest!;
     agreeWithSecondReader(encodeManifest(manifest), 'the manifest');
+    recipesOf(manifest);
     const bootFiles = checkBootFiles(dir, manifest);
     const list = listObjects(manifest, images, options);
     checkNothingElse(dir, manifest, list, bootFiles);

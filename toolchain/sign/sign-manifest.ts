@@ -7,6 +7,7 @@
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { decodeManifest, encodeManifest, type Manifest } from '../../runtime/format/manifest.ts';
 import { PURPOSE, purposeName } from '../../runtime/format/oids.ts';
+import { recipesOf } from '../image/recipe.ts';
 import { type EnvelopePlan, planEnvelope, signEnvelope } from './sign-envelope.ts';
 import { agreeWithSecondReader } from './second-reader.ts';
 import type { Signer, SignerDescription } from './signer.ts';
@@ -45,7 +46,8 @@ export function exportTbs(
 /** What is signed must decode: a device refuses what this throws for. */
 function manifestPayload(manifest: Manifest): Uint8Array {
   const payload = encodeManifest(manifest);
-  decodeManifest(payload);
+  // Devices do not read recipes; whoever compares builds does.
+  recipesOf(decodeManifest(payload));
   agreeWithSecondReader(payload, 'the manifest');
   return payload;
 }

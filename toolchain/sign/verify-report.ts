@@ -1,10 +1,13 @@
 /** What `verify` prints: the same facts as text and as JSON. */
 import { toHex } from '../../runtime/format/bytes.ts';
+import type { CborMap } from '../../runtime/format/cbor.ts';
 import type { VerifiedChain } from '../../runtime/format/chain.ts';
+import { ColdsealError } from '../../runtime/format/errors.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
 import { commonName } from '../../runtime/format/x509.ts';
 import { CHECKS, type CheckResult } from '../../runtime/verify.ts';
 import { createNodeCrypto } from '../../runtime/engines/node/crypto.ts';
+import { decodeRecipe, describeRecipe } from '../image/recipe.ts';
 import type { ReleaseReport } from './check-release.ts';
 import { DISK_FILE } from './release-files.ts';
 
@@ -72,11 +75,22 @@ export function jsonReport(report: ReleaseReport): object {
       digest: toHex(image.digest.value),
       size: image.size,
       ...result,
+      recipe: shownRecipe(image.recipe),
     })),
     objects,
     bootFiles: report.bootFiles,
     disk: report.hasDisk ? 'not-evaluated' : null,
   };
+}
+
+/** Null where there is none, or none that can be read: the verdict says so. */
+function shownRecipe(recipe: CborMap | undefined): object | null {
+  try {
+    return recipe === undefined ? null : describeRecipe(decodeRecipe(recipe, 'recipe'));
+  } catch (error) {
+    if (error instanceof ColdsealError) return null;
+    throw error;
+  }
 }
 
 function signers(report: ReleaseReport): Omit<ShownSigner, 'notBefore' | 'notAfter'>[] {
