@@ -36,7 +36,7 @@ export async function readCpio(path: string, options: ReadTarOptions): Promise<C
       totalBytes: input.size ?? input.bytes,
     });
   const result = await treeOfCpio(stream, options, onEntries);
-  return { ...result, archive: input.digests() };
+  return { ...result, archive: await input.digests() };
 }
 
 /** The same for the bytes of an uncompressed archive. */

@@ -137,7 +137,7 @@ async function filesOf(
   } finally {
     await stream.close();
   }
-  const { compression } = input.digests();
+  const { compression } = await input.digests();
   if (compression === 'none') return files;
   return failForm(
     form,

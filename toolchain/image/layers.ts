@@ -93,7 +93,7 @@ async function readLayer(
     }
     throw error;
   }
-  const { sha256, tarSha256 } = input.digests();
+  const { sha256, tarSha256 } = await input.digests();
   await requireLayer(layer, () => Promise.resolve(sha256));
   if (`sha256:${tarSha256}` === layer.diffId) return;
   throw new ColdsealError(

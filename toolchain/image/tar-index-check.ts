@@ -58,7 +58,7 @@ async function readArchive(pair: IndexPair, archive: IndexedArchive): Promise<In
 async function sha256Of(path: string, signal: AbortSignal | undefined): Promise<string> {
   using input = new TarInput(path, signal);
   for await (const piece of input.filePieces()) void piece;
-  return input.digests().sha256;
+  return (await input.digests()).sha256;
 }
 
 function refuseArchive(

@@ -83,7 +83,7 @@ export async function readIndexedTar(
   const root = await readTree(stream, options, (entries) =>
     options.onProgress?.({ entries, hashedBytes: input.bytes, totalBytes: input.size! }),
   );
-  const { bytes, sha256 } = input.digests();
+  const { bytes, sha256 } = await input.digests();
   return { root, bytes, sha256, fsVerityDigest: toHex(verity.digest()), algorithm };
 }
 

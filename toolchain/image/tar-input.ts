@@ -5,13 +5,13 @@
  * names, with a bound on their memory. On the way the file and what is inside are hashed: the first names the input of
  * a build, the second is what OCI calls the diffID.
  */
-import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { streamTool } from '../host/stream-tool.ts';
+import { ArchiveHasher } from './archive-hasher.ts';
 import { type ArchiveFormat, archiveError } from './tar-error.ts';
 import { hasTarChecksum, TAR_BLOCK_SIZE } from './tar-header.ts';
 
@@ -64,8 +64,8 @@ export class TarInput implements Disposable {
   readonly #signal: AbortSignal | undefined;
   readonly #format: ArchiveFormat;
   readonly #fd: number;
-  readonly #fileHash = createHash('sha256');
-  #tarHash: Hash | undefined;
+  readonly #fileHash: ArchiveHasher;
+  #tarHash: ArchiveHasher | undefined;
   #compression: TarCompression = 'none';
   #tarBytes = 0;
   /** Bytes of the file read so far. */
@@ -91,6 +91,7 @@ export class TarInput implements Disposable {
     }
     const stat = fstatSync(this.#fd);
     this.size = part?.size ?? (stat.isFile() ? stat.size : undefined);
+    this.#fileHash = new ArchiveHasher(this.size);
     if (part !== undefined) {
       this.#next = part.offset;
       this.#end = part.offset + part.size;
@@ -106,6 +107,8 @@ export class TarInput implements Disposable {
   /** Who stopped early may have left a read under way; its descriptor must not become another file's before. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
+    this.#fileHash[Symbol.dispose]();
+    this.#tarHash?.[Symbol.dispose]();
     if (this.#fd <= 2) return;
     if (this.#reading === undefined) closeSync(this.#fd);
     else void this.#reading.catch(() => undefined).then(() => closeSync(this.#fd));
@@ -121,22 +124,22 @@ export class TarInput implements Disposable {
       yield* whole;
       return;
     }
-    this.#tarHash = createHash('sha256');
+    this.#tarHash = new ArchiveHasher();
     for await (const piece of this.#decompressed(whole)) {
-      this.#tarHash.update(piece);
+      await this.#tarHash.update(piece);
       this.#tarBytes += piece.length;
       yield piece;
     }
   }
 
-  digests(): TarDigests {
-    const sha256 = this.#fileHash.digest('hex');
+  async digests(): Promise<TarDigests> {
+    const sha256 = await this.#fileHash.digest();
     return {
       compression: this.#compression,
       bytes: this.bytes,
       sha256,
       tarBytes: this.#tarHash === undefined ? this.bytes : this.#tarBytes,
-      tarSha256: this.#tarHash?.digest('hex') ?? sha256,
+      tarSha256: (await this.#tarHash?.digest()) ?? sha256,
     };
   }
 
@@ -160,7 +163,7 @@ export class TarInput implements Disposable {
       const count = await this.#read(buffer);
       if (count === 0) return;
       const piece = buffer.subarray(0, count);
-      this.#fileHash.update(piece);
+      await this.#fileHash.update(piece);
       this.bytes += count;
       yield piece;
     }

@@ -55,7 +55,7 @@ export async function readTar(path: string, options: ReadTarOptions): Promise<Ta
       totalBytes: input.size ?? input.bytes,
     });
   const result = await treeOfTar(stream, options, onEntries);
-  return { ...result, archive: input.digests() };
+  return { ...result, archive: await input.digests() };
 }
 
 /** The same for the bytes of an uncompressed archive. */
