@@ -7,6 +7,9 @@ _coldseal() {
   if [[ $cur == '=' ]]; then cur='' prev="${COMP_WORDS[COMP_CWORD-1]}"; fi
   words=''
   case "$prev" in
+    --mtime) words='keep epoch clamp seconds' ;;
+    --xattrs) words='all user none capability' ;;
+    --root-metadata) words='source usr fixed' ;;
     --hash) words='sha256 sha512' ;;
     --color) words='auto always never' ;;
     --verity) words='require if-supported off' ;;
@@ -38,7 +41,7 @@ _coldseal() {
     'qa') words='calibrate' ;;
     'board') words='list show check' ;;
     'history') words='add list show trend export' ;;
-    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --no-cache --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
+    'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --no-cache --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --mtime --xattrs --root-metadata --selinux --target-kernel --board --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
     'image objects') words='--filter --json --quiet --color --help' ;;
