@@ -16,7 +16,7 @@ import { buildImage, imageBytes } from '../../toolchain/image/build.ts';
 import { byteStringOfText } from '../../toolchain/image/byte-string.ts';
 import { parseDump } from '../../toolchain/image/dumpfile.ts';
 import { ImageSink } from '../../toolchain/image/image-sink.ts';
-import { chunkBits, layoutImage } from '../../toolchain/image/layout.ts';
+import { chunkBits, type ImageLayout, layoutImage } from '../../toolchain/image/layout.ts';
 import { readTree } from '../../toolchain/image/read-tree.ts';
 import { S_IFDIR, S_IFREG, TreeNode, type Xattr } from '../../toolchain/image/tree.ts';
 import { formatVersions } from '../../toolchain/image/versions.ts';
@@ -29,6 +29,11 @@ const ROOT = '/ 4096 40755 2 0 0 0 0.0 - - -';
 function image(lines: readonly string[], version = 0): Buffer {
   const root = parseDump(Buffer.from(`${[ROOT, ...lines].join('\n')}\n`));
   return Buffer.from(imageBytes(root, { min: version, max: version }));
+}
+
+/** The inode of the entry `a`. */
+function inodeOfA({ inodes }: ImageLayout): number {
+  return inodes.entries.findIndex((entry) => inodes.table.name(entry) === 'a');
 }
 
 function superblock(bytes: Buffer): ReturnType<typeof ErofsSuperblock.decode> {
@@ -91,7 +96,7 @@ test('an inode is compact exactly while everything fits', () => {
   ];
   for (const [line, extended] of rows) {
     const layout = layoutImage(parseDump(Buffer.from(`${ROOT}\n${line}\n`)), { min: 0, max: 0 });
-    const inode = layout.inodes.nodes.findIndex((node) => node.name === 'a');
+    const inode = inodeOfA(layout);
     assert.is(layout.inodes.extended[inode], extended ? 1 : 0, line);
     const bytes = image([line]);
     const at = layout.inodes.position[inode]!;
@@ -139,7 +144,7 @@ test('at most 128 shared attributes are counted in one inode', () => {
   const root = parseDump(Buffer.from(`${[ROOT, ...lines].join('\n')}\n`));
   const layout = layoutImage(root, { min: 0, max: 0 });
   const bytes = image(lines);
-  const inode = layout.inodes.nodes.findIndex((node) => node.name === 'a');
+  const inode = inodeOfA(layout);
   const at = layout.inodes.position[inode]! + ErofsInodeCompact.size;
   assert.is(ErofsXattrIbodyHeader.decode(bytes, at).h_shared_count, 128);
   assert.is(layout.sharedXattrs.length, 130);

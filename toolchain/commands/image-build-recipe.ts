@@ -7,6 +7,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import type { ImageFinding, ImageTarget } from '../board/image-rules.ts';
 import type { Output } from '../cli/output.ts';
+import type { EntryTable } from '../image/entry-table.ts';
 import type { ContentPlaces } from '../image/read-content.ts';
 import { RECIPE_WORDS } from '../image/recipe-words.ts';
 import type { Recipe } from '../image/recipe.ts';
@@ -155,13 +156,16 @@ export async function targetsOf(request: RecipeRequest): Promise<ImageTarget[]> 
 /** Throws CONFIG_TARGET_KERNEL with everything that a target would refuse; notes go to stderr. */
 export async function checkTargets(
   targets: readonly ImageTarget[],
-  image: { root: TreeNode; pieces: readonly Uint8Array[]; algorithm: VerityAlgorithm },
+  image: { root: TreeNode | EntryTable; pieces: readonly Uint8Array[]; algorithm: VerityAlgorithm },
   output: Output,
 ): Promise<ImageFinding[]> {
   if (targets.length === 0) return [];
   const { imageFacts } = await import('../image/image-facts.ts');
   const { checkImageTarget } = await import('../board/image-rules.ts');
-  const facts = imageFacts(image.root, Buffer.concat(image.pieces), image.algorithm);
+  const { EntryTable } = await import('../image/entry-table.ts');
+  const { treeOfTable } = await import('../image/tree-table.ts');
+  const root = image.root instanceof EntryTable ? treeOfTable(image.root) : image.root;
+  const facts = imageFacts(root, Buffer.concat(image.pieces), image.algorithm);
   const notes: ImageFinding[] = [];
   for (const target of targets) {
     const findings = checkImageTarget(facts, target);

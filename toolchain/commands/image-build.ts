@@ -4,6 +4,7 @@ import type { ImageFinding } from '../board/image-rules.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
+import type { EntryTable } from '../image/entry-table.ts';
 import type { SourceKind } from '../image/read-source.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { CacheSummary } from '../objects/digest-cache.ts';
@@ -298,18 +299,17 @@ async function refuseStoreInSource(store: string, source: string): Promise<void>
 }
 
 async function readDump(path: string): Promise<Source> {
-  const { parseDump } = await import('../image/dumpfile.ts');
-  const { readInput } = await import('../files/read-input.ts');
+  const { DumpReader } = await import('../image/dumpfile.ts');
+  const { feedInput } = await import('../files/read-input.ts');
   const { namingFile } = await import('../files/name-file.ts');
-  const bytes = readInput(path);
-  const root = namingFile(`Cannot use dump ${path === '-' ? 'stdin' : path}`, () =>
-    parseDump(bytes),
-  );
-  return { root, store: undefined };
+  const doing = `Cannot use dump ${path === '-' ? 'stdin' : path}`;
+  const reader = new DumpReader();
+  feedInput(path, (bytes, isLast) => namingFile(doing, () => reader.read(bytes, isLast)));
+  return { root: namingFile(doing, () => reader.finish()), store: undefined };
 }
 
 interface Source {
-  readonly root: TreeNode;
+  readonly root: TreeNode | EntryTable;
   readonly store: StoreSummary | undefined;
   /** What was read, for the record. */
   readonly input?: { readonly cache?: CacheSummary | null } & Readonly<Record<string, unknown>>;

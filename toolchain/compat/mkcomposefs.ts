@@ -17,7 +17,8 @@ import { isInside } from '../files/is-inside.ts';
 import { readInput } from '../files/read-input.ts';
 import { buildImage } from '../image/build.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
-import { parseDump } from '../image/dumpfile.ts';
+import { parseDumpTable } from '../image/dumpfile.ts';
+import type { EntryTable } from '../image/entry-table.ts';
 import { scanDirectory } from '../image/scan.ts';
 import type { TreeNode } from '../image/tree.ts';
 import { getopt } from './getopt.ts';
@@ -185,11 +186,11 @@ function checkVersions({ minVersion: min, maxVersion: max }: Request): {
   return { min, max: Math.max(min, max) };
 }
 
-function readDump({ source }: Request): TreeNode {
+function readDump({ source }: Request): EntryTable {
   const bytes = explain(() => readInput(source), `open \`${source}\``);
   // Set to anything, even to nothing, as the C tool has it.
   const lenient = process.env['CFS_PARSE_STRICT'] === undefined;
-  return explain(() => parseDump(bytes, { lenient }), '');
+  return explain(() => parseDumpTable(bytes, { lenient }), '');
 }
 
 async function scan(request: Request, output: Output): Promise<TreeNode> {

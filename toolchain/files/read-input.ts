@@ -10,6 +10,29 @@ const INPUT_MAX = 2 ** 31 - 1;
 
 /** Reads `path`, or stdin for `-`. Throws HOST_NOT_FOUND, HOST_PERMISSION, FORMAT_INPUT_SIZE… */
 export function readInput(path: string): Buffer {
+  return withInput(path, (fd) => (fd === 0 ? readStdin() : readFileSync(fd)));
+}
+
+/**
+ * The same piece by piece, for what is much larger than what is made of it. `take` says how many bytes of a piece it
+ * took; the others come again in front of the next bytes. The last call is told so; it may bring nothing new.
+ */
+export function feedInput(path: string, take: (bytes: Buffer, isLast: boolean) => number): void {
+  withInput(path, (fd) => {
+    let buffer = Buffer.allocUnsafe(PIECE_SIZE);
+    for (let size = 0; ;) {
+      if (size === buffer.length) buffer = Buffer.concat([buffer], 2 * size);
+      const count = readOrWait(fd, buffer, size);
+      size += count;
+      const taken = take(buffer.subarray(0, size), count === 0);
+      if (count === 0) return;
+      buffer.copyWithin(0, taken, size);
+      size -= taken;
+    }
+  });
+}
+
+function withInput<T>(path: string, read: (fd: number) => T): T {
   const shown = path === '-' ? 'stdin' : path;
   let fd: number | undefined;
   try {
@@ -27,7 +50,7 @@ export function readInput(path: string): Buffer {
         `Cannot read ${shown}: it has ${stat.size} bytes, expected at most ${INPUT_MAX}`,
       );
     }
-    return fd === 0 ? readStdin() : readFileSync(fd);
+    return read(fd);
   } catch (error) {
     throw explainSysError(error, `Cannot read ${shown}`);
   } finally {
@@ -43,16 +66,17 @@ export function readStdin(): Buffer {
   const pieces: Buffer[] = [];
   const piece = Buffer.alloc(PIECE_SIZE);
   for (;;) {
-    const count = readOrWait(piece);
+    const count = readOrWait(0, piece, 0);
     if (count === 0) return Buffer.concat(pieces);
     pieces.push(Buffer.from(piece.subarray(0, count)));
   }
 }
 
-function readOrWait(piece: Buffer): number {
+/** Fills a buffer from `at` on; returns the number of bytes, 0 at the end. */
+function readOrWait(fd: number, piece: Buffer, at: number): number {
   for (;;) {
     try {
-      return readSync(0, piece);
+      return readSync(fd, piece, at, piece.length - at, null);
     } catch (error) {
       if (errnoOf(error) !== 'EAGAIN') throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);

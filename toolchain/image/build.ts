@@ -4,6 +4,7 @@
 import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import type { EntryTable } from './entry-table.ts';
 import type { ConsumeBytes } from './image-sink.ts';
 import { DEFAULT_VERSIONS, layoutImage, type FormatVersions } from './layout.ts';
 import type { TreeNode } from './tree.ts';
@@ -27,7 +28,10 @@ export interface BuiltImage {
 }
 
 /** Builds the image of a tree and returns its digest. */
-export function buildImage(root: TreeNode, options: BuildImageOptions = {}): BuiltImage {
+export function buildImage(
+  root: TreeNode | EntryTable,
+  options: BuildImageOptions = {},
+): BuiltImage {
   const algorithm = options.algorithm ?? 'sha256';
   const layout = layoutImage(root, options.versions ?? DEFAULT_VERSIONS);
   const hasher = new VerityHasher(algorithm, hashFunction(algorithm));
@@ -42,7 +46,7 @@ export function buildImage(root: TreeNode, options: BuildImageOptions = {}): Bui
 }
 
 /** The whole image in memory, for tests and small trees. */
-export function imageBytes(root: TreeNode, versions?: FormatVersions): Uint8Array {
+export function imageBytes(root: TreeNode | EntryTable, versions?: FormatVersions): Uint8Array {
   const pieces: Uint8Array[] = [];
   const consume = (bytes: Uint8Array): number => pieces.push(new Uint8Array(bytes));
   buildImage(root, { ...(versions === undefined ? {} : { versions }), consume });

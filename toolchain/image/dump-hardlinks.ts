@@ -6,25 +6,26 @@
  */
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { showBytes, type ByteString } from './byte-string.ts';
-import { isDirectory, type TreeNode } from './tree.ts';
+import { NOT_LINKED, type EntryTable } from './entry-table.ts';
 
 /** A hardlink as its line gave it. */
 export interface PendingHardlink {
-  readonly node: TreeNode;
+  readonly entry: number;
   readonly target: ByteString;
   readonly line: number;
   readonly column: number;
 }
 
-/** Sets `hardlink` of every pending node to an entry that is none itself. Throws FORMAT_DUMP_HARDLINK. */
+/** Sets `hardlink` of every pending entry to one that is none itself. Throws FORMAT_DUMP_HARDLINK. */
 export function resolveHardlinks(
+  table: EntryTable,
   links: readonly PendingHardlink[],
-  find: (path: ByteString) => TreeNode | undefined,
+  find: (path: ByteString) => number | undefined,
 ): void {
-  const pending = new Map(links.map((link) => [link.node, link]));
+  const pending = new Map(links.map((link) => [link.entry, link]));
   for (const first of links) {
     const chain = new Set<PendingHardlink>();
-    let target: TreeNode | undefined = first.node;
+    let target: number | undefined = first.entry;
     for (let link = pending.get(target); link !== undefined && !chain.has(link);) {
       chain.add(link);
       target = find(link.target);
@@ -32,11 +33,12 @@ export function resolveHardlinks(
       link = pending.get(target);
     }
     if (pending.has(target)) fail(first, 'leads back to hardlinks only');
-    const original: TreeNode = target.hardlink ?? target;
-    if (isDirectory(original)) fail(first, 'is a directory');
+    const known: number = table.hardlink[target]!;
+    const original = known === NOT_LINKED ? target : known;
+    if (table.isDirectory(original)) fail(first, 'is a directory');
     for (const link of chain) {
-      link.node.hardlink = original;
-      pending.delete(link.node);
+      table.hardlink[link.entry] = original;
+      pending.delete(link.entry);
     }
   }
 }

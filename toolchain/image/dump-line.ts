@@ -48,13 +48,11 @@ interface Details {
 /** A cursor over lines. `read` moves it; everything else is about the line it stands on. */
 export class DumpLine {
   readonly lenient: boolean;
-  /** The piece of text that the line is in, and the line's place in it, without its newline. */
+  /** The line without its newline. */
   text = '';
-  start = 0;
-  end = 0;
   /** Counts from 1. */
   number = 0;
-  /** Where the xattrs begin; beyond `end` when the line has none. */
+  /** Where the xattrs begin; beyond the text when the line has none. */
   xattrsStart = 0;
   #escaped = false;
   /** Start and end of each fixed field; the start of field i is at 2i. */
@@ -64,23 +62,22 @@ export class DumpLine {
     this.lenient = lenient;
   }
 
-  /** Moves to the line `text[start, end)`; `escaped` says whether it has a backslash. */
-  read(text: string, start: number, end: number, escaped: boolean): void {
+  /** Moves to the next line, which is `text` without its newline. */
+  read(text: string): void {
     this.text = text;
-    this.start = start;
-    this.end = end;
     this.number++;
-    this.#escaped = escaped;
+    this.#escaped = text.includes('\\');
     this.#split();
   }
 
   #split(): void {
-    const { text, start, end } = this;
-    if (start === end) this.fail('FORMAT_DUMP_FIELDS', start, 'the line is empty');
-    let from = start;
+    const { text } = this;
+    const end = text.length;
+    if (end === 0) this.fail('FORMAT_DUMP_FIELDS', 0, 'the line is empty');
+    let from = 0;
     for (let field = 0; field < FIELDS.length; field++) {
       let to = text.indexOf(' ', from);
-      if (to < 0 || to > end) to = end;
+      if (to < 0) to = end;
       this.#spans[2 * field] = from;
       this.#spans[2 * field + 1] = to;
       if (!this.lenient) this.#requireField(field, from, to);
@@ -90,7 +87,7 @@ export class DumpLine {
   }
 
   #requireField(field: number, from: number, to: number): void {
-    if (to === this.end && field < FIELDS.length - 1) {
+    if (to === this.text.length && field < FIELDS.length - 1) {
       this.fail(
         'FORMAT_DUMP_FIELDS',
         to,
@@ -186,7 +183,7 @@ export class DumpLine {
 
   /** Refuses the line at a place of its text. */
   fail(code: ErrorCode, at: number, problem: string, details: Details = {}): never {
-    const column = at - this.start + 1;
+    const column = at + 1;
     const message = `Cannot read dump line ${this.number}, column ${column}: ${problem}`;
     throw new ColdsealError(code, message, details);
   }

@@ -31,7 +31,8 @@ export class DumpXattrs {
 
   /** The attributes of the line, sorted by name. */
   read(): readonly Xattr[] {
-    const { text, end, lenient, xattrsStart } = this.#line;
+    const { text, lenient, xattrsStart } = this.#line;
+    const end = text.length;
     if (xattrsStart > end) return NO_XATTRS;
     if (lenient) {
       if (end - xattrsStart > LENIENT_TEXT_MAX) {
@@ -45,7 +46,7 @@ export class DumpXattrs {
     const result: Xattr[] = [];
     for (let start = xattrsStart; start <= end;) {
       let to = text.indexOf(' ', start);
-      if (to < 0 || to > end) to = end;
+      if (to < 0) to = end;
       result.push(this.#xattr(start, to));
       start = to + 1;
       // One space at the end of the line is nothing to mkcomposefs.

@@ -5,17 +5,20 @@
  * `lenient` is for the drop-in tools: it takes what mkcomposefs takes and gives the same image, with the few
  * exceptions of docs/decisions/0003-dump-strictness.md, where C's image has bytes that nobody wrote.
  *
- * The text is read in pieces of a few megabytes; names and payloads are slices of those pieces, so parsing
- * allocates little besides the nodes.
+ * Nearly every line is an ordinary one, which dump-fast.ts reads from the bytes. The others, and all that are wrong,
+ * are read here, as text.
  */
 import { EROFS_NAME_LEN_MAX } from '../../runtime/format/erofs.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { showBytes, type ByteString } from './byte-string.ts';
 import { DumpData } from './dump-data.ts';
+import { NOT_ORDINARY, OrdinaryLines } from './dump-fast.ts';
 import { resolveHardlinks, type PendingHardlink } from './dump-hardlinks.ts';
 import { DumpLine, GID, MODE, MTIME, NLINK, PATH, PAYLOAD, RDEV, UID } from './dump-line.ts';
 import { parseLikeStrtoull, parseUnsigned } from './dump-text.ts';
 import { DumpXattrs } from './dump-xattrs.ts';
+import { EntryTable } from './entry-table.ts';
+import { treeOfTable } from './tree-table.ts';
 import {
   isDirectory,
   S_IFBLK,
@@ -26,106 +29,119 @@ import {
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
-  sortChildren,
   TreeNode,
 } from './tree.ts';
 
 export interface DumpOptions {
   /** Accept what mkcomposefs accepts by default. Only the drop-in tools ask for it. */
   readonly lenient?: boolean;
+  /** Read no line as an ordinary one: the test compares both ways. */
+  readonly everyLineIsOdd?: boolean;
 }
 
-const PIECE_SIZE = 4 << 20;
 const TYPES = new Set([S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
 const NSEC_PER_SEC = 1_000_000_000;
 const AT_SIGN = 0x40;
+const NEWLINE = 0x0a;
 
 /** Reads a whole dump. Throws FORMAT_DUMP_* with line and column. */
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): TreeNode {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  // Asked of the bytes: V8 moves the same question about the text into the loop over its lines.
-  const hasNul = buffer.includes(0);
-  const parser = new DumpParser(options.lenient === true, hasNul);
-  for (let from = 0; from < buffer.length;) {
-    let to = buffer.length;
-    if (to - from > PIECE_SIZE) {
-      const newline = buffer.indexOf(0x0a, from + PIECE_SIZE);
-      if (newline >= 0) to = newline + 1;
-    }
-    parser.parsePiece(buffer.toString('latin1', from, to));
-    from = to;
-  }
-  return parser.finish();
+  return treeOfTable(parseDumpTable(bytes, options));
 }
 
-class DumpParser {
+/** The same, as the table that an image is made from. */
+export function parseDumpTable(bytes: Uint8Array, options: DumpOptions = {}): EntryTable {
+  const reader = new DumpReader(options);
+  reader.read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), true);
+  return reader.finish();
+}
+
+/** Reads a dump piece by piece; the text of a piece is not kept. */
+export class DumpReader {
   readonly #lenient: boolean;
-  readonly #hasNul: boolean;
   readonly #line: DumpLine;
   readonly #data: DumpData;
   readonly #xattrs: DumpXattrs;
-  readonly #directories = new Map<string, TreeNode>();
+  readonly #table = new EntryTable();
+  /** Directories by their path; the root's is empty. */
+  readonly #directories = new Map<string, number>();
+  /** Numbers of lists of attributes by their text. */
+  readonly #xattrTexts = new Map<string, number>();
+  readonly #ordinary: OrdinaryLines | undefined;
   readonly #hardlinks: PendingHardlink[] = [];
-  #root: TreeNode | undefined;
-  #lastParentPath = '';
-  #lastParent: TreeNode | undefined;
+  /** Lines that were not ordinary. */
+  oddLines = 0;
 
-  constructor(lenient: boolean, hasNul: boolean) {
-    this.#lenient = lenient;
-    this.#hasNul = hasNul;
-    this.#line = new DumpLine(lenient);
+  constructor(options: DumpOptions = {}) {
+    this.#lenient = options.lenient === true;
+    this.#line = new DumpLine(this.#lenient);
     this.#data = new DumpData(this.#line);
     this.#xattrs = new DumpXattrs(this.#line);
+    if (options.everyLineIsOdd === true) return;
+    this.#ordinary = new OrdinaryLines(this.#table, this.#directories, this.#xattrTexts);
   }
 
-  /** Reads whole lines; only the last piece may lack its final newline. */
-  parsePiece(text: string): void {
-    const line = this.#line;
-    let nextEscape = -1;
-    for (let from = 0; from < text.length; from = line.end + 1) {
-      const newline = text.indexOf('\n', from);
-      const end = newline < 0 ? text.length : newline;
-      if (nextEscape < from) {
-        nextEscape = text.indexOf('\\', from);
-        if (nextEscape < 0) nextEscape = text.length;
+  /** Reads the whole lines of a piece, and what is left if it is the last; returns how many bytes that were. */
+  read(bytes: Buffer, isLast: boolean): number {
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    let from = 0;
+    while (from < end) {
+      const next = this.#ordinary?.read(bytes, from) ?? NOT_ORDINARY;
+      if (next !== NOT_ORDINARY) {
+        this.#line.number++;
+        from = next;
+        continue;
       }
-      line.read(text, from, end, nextEscape < end);
-      if (newline < 0 && !this.#lenient) {
-        line.fail('FORMAT_DUMP_NEWLINE', end, 'the last line has no newline at its end', {
-          hint: 'the file may have been cut off',
-        });
-      }
-      if (this.#hasNul) this.#refuseNul();
-      this.#parseLine();
+      const newline = bytes.indexOf(NEWLINE, from);
+      this.#readOdd(bytes.toString('latin1', from, newline), true);
+      from = newline + 1;
     }
+    if (!isLast || from === bytes.length) return from;
+    this.#readOdd(bytes.toString('latin1', from), false);
+    return bytes.length;
   }
 
-  #refuseNul(): void {
-    const { text, start, end } = this.#line;
-    const at = text.indexOf('\0', start);
-    if (at >= 0 && at < end) this.#line.fail('FORMAT_DUMP_NUL', at, 'the line contains a NUL byte');
+  #readOdd(text: string, hasNewline: boolean): void {
+    const line = this.#line;
+    this.oddLines++;
+    line.read(text);
+    if (!hasNewline && !this.#lenient) {
+      line.fail('FORMAT_DUMP_NEWLINE', text.length, 'the last line has no newline at its end', {
+        hint: 'the file may have been cut off',
+      });
+    }
+    const nul = text.indexOf('\0');
+    if (nul >= 0) line.fail('FORMAT_DUMP_NUL', nul, 'the line contains a NUL byte');
+    this.#parseLine();
   }
 
-  /** Sorts the tree, finds duplicates and ties hardlinks to their targets. */
-  finish(): TreeNode {
-    const root = this.#root;
-    if (root === undefined) {
+  /** Sorts the entries, finds duplicates and ties hardlinks to their targets. */
+  finish(): EntryTable {
+    const table = this.#table;
+    if (table.count === 0) {
       throw new ColdsealError(
         'FORMAT_DUMP_NO_ROOT',
         'Cannot read dump: it has no line for the root directory',
         { hint: 'a dump begins with a line for the path /' },
       );
     }
-    for (const [path, directory] of this.#directories) finishDirectory(path, directory);
-    resolveHardlinks(this.#hardlinks, (path) => this.#find(path));
-    return root;
+    table.seal((first, second) => {
+      throw new ColdsealError(
+        'FORMAT_DUMP_DUPLICATE',
+        `Cannot read dump line ${second + 1}, column 1: ${showBytes(table.path(second))} is already on ` +
+          `line ${first + 1}, expected each path once`,
+      );
+    });
+    resolveHardlinks(table, this.#hardlinks, (path) => this.#find(path));
+    return table;
   }
 
   #parseLine(): void {
     const line = this.#line;
     const path = line.string(PATH);
     if (line.text.charCodeAt(line.startOf(MODE)) === AT_SIGN) return this.#parseHardlink(path);
-    const node = this.#addNode(path, this.#mode(line.startOf(MODE)));
+    const place = this.#place(path, this.#mode(line.startOf(MODE)));
+    const { node } = place;
     node.nlink = line.u32(NLINK);
     node.uid = line.u32(UID);
     node.gid = line.u32(GID);
@@ -133,6 +149,11 @@ class DumpParser {
     this.#readMtime(node);
     this.#data.read(node);
     node.xattrs = this.#xattrs.read();
+    const entry = this.#table.addNode(place.parent, node);
+    if (place.directory !== undefined) this.#directories.set(place.directory, entry);
+    if (line.xattrsStart <= line.text.length) {
+      this.#xattrTexts.set(line.text.slice(line.xattrsStart), this.#table.xattrs[entry]!);
+    }
   }
 
   /** A line with @ before its MODE: one more name of the entry in PAYLOAD; the other fields mean nothing. */
@@ -153,9 +174,11 @@ class DumpParser {
         'is unset, expected the path that is linked to',
       );
     }
-    const node = this.#addNode(path, S_IFREG);
-    const column = line.startOf(PAYLOAD) - line.start + 1;
-    this.#hardlinks.push({ node, target: line.string(PAYLOAD), line: line.number, column });
+    const { parent, node } = this.#place(path, S_IFREG);
+    const target = line.string(PAYLOAD);
+    const entry = this.#table.addNode(parent, node);
+    const column = line.startOf(PAYLOAD) + 1;
+    this.#hardlinks.push({ entry, target, line: line.number, column });
   }
 
   #mode(from: number): number {
@@ -218,31 +241,30 @@ class DumpParser {
     node.mtimeNsec = Number(BigInt.asUintN(32, BigInt(nsec)));
   }
 
-  /** Makes the node for a path and hangs it into its parent, which must have come before. */
-  #addNode(given: ByteString, mode: number): TreeNode {
+  /** Where the entry of a path goes: its parent must have come before. */
+  #place(given: ByteString, mode: number): Place {
     const path = this.#lenient ? canonicalPath(given) : given;
     const slash = path.lastIndexOf('/');
     const node = new TreeNode(path.slice(slash + 1) as ByteString, mode);
-    node.line = this.#line.number;
-    if (given === '/') this.#addRoot(node);
-    else this.#addChild(path, slash, node);
-    return node;
+    return given === '/' ? this.#placeRoot(node) : this.#placeChild(path, slash, node);
   }
 
-  #addRoot(node: TreeNode): void {
+  #placeRoot(node: TreeNode): Place {
     const line = this.#line;
-    if (this.#root !== undefined) {
-      const problem = `is already on line ${this.#root.line}, expected each path once`;
-      line.failField(PATH, 'FORMAT_DUMP_DUPLICATE', problem);
+    if (this.#table.count > 0) {
+      line.failField(
+        PATH,
+        'FORMAT_DUMP_DUPLICATE',
+        'is already on line 1, expected each path once',
+      );
     }
     if (!isDirectory(node)) {
       line.failField(MODE, 'FORMAT_DUMP_MODE', 'of the root is not a directory');
     }
-    this.#root = node;
-    this.#directories.set('', node);
+    return { node, parent: 0, directory: '' };
   }
 
-  #addChild(path: ByteString, slash: number, node: TreeNode): void {
+  #placeChild(path: ByteString, slash: number, node: TreeNode): Place {
     const line = this.#line;
     if (path.charCodeAt(0) !== 0x2f) {
       line.failField(PATH, 'FORMAT_DUMP_PATH', 'does not begin with /');
@@ -255,63 +277,55 @@ class DumpParser {
       const problem = `has a name of ${node.name.length} bytes, expected at most ${EROFS_NAME_LEN_MAX}`;
       line.failField(PATH, 'FORMAT_DUMP_NAME', problem);
     }
-    const parentPath = path.slice(0, slash);
-    if (this.#lastParent === undefined || parentPath !== this.#lastParentPath) {
-      const parent = this.#directories.get(parentPath);
-      if (parent === undefined) {
-        return line.failField(
-          PATH,
-          'FORMAT_DUMP_PARENT',
-          'has no parent directory on an earlier line',
-        );
-      }
-      this.#lastParent = parent;
-      this.#lastParentPath = parentPath;
+    const parent = this.#directories.get(path.slice(0, slash));
+    if (parent === undefined) {
+      return line.failField(
+        PATH,
+        'FORMAT_DUMP_PARENT',
+        'has no parent directory on an earlier line',
+      );
     }
-    this.#lastParent.children!.push(node);
-    if (!isDirectory(node)) return;
+    if (!isDirectory(node)) return { node, parent, directory: undefined };
     if (this.#directories.has(path)) {
       const problem = 'is already a directory on an earlier line, expected each path once';
       line.failField(PATH, 'FORMAT_DUMP_DUPLICATE', problem);
     }
-    this.#directories.set(path, node);
+    return { node, parent, directory: path };
   }
 
-  /** The entry of a path, once the directories are sorted. */
-  #find(given: ByteString): TreeNode | undefined {
+  /** The entry of a path, once the entries are sorted. */
+  #find(given: ByteString): number | undefined {
     // Only a path that names the target of a hardlink may end in slashes.
     const path = this.#lenient ? canonicalPath(given).replace(/(?<=.)\/$/, '') : given;
-    if (path === '/') return this.#root;
+    if (path === '/') return 0;
     const slash = path.lastIndexOf('/');
-    const children = slash < 0 ? undefined : this.#directories.get(path.slice(0, slash))?.children;
-    if (children === undefined) return undefined;
+    const directory = slash < 0 ? undefined : this.#directories.get(path.slice(0, slash));
+    if (directory === undefined) return undefined;
     const name = path.slice(slash + 1);
-    let low = 0;
-    for (let high = children.length; low < high;) {
+    const { start, entries } = this.#table.index;
+    let low = start[directory]!;
+    const end = start[directory + 1]!;
+    for (let high = end; low < high;) {
       const middle = (low + high) >>> 1;
-      if (children[middle]!.name < name) low = middle + 1;
+      if (this.#table.name(entries[middle]!) < name) low = middle + 1;
       else high = middle;
     }
-    return children[low]?.name === name ? children[low] : undefined;
+    const found = low < end ? entries[low]! : undefined;
+    const isSource = found !== undefined && found < this.#table.sourceCount;
+    return isSource && this.#table.name(found) === name ? found : undefined;
   }
+}
+
+/** An entry that is not in the table yet. */
+interface Place {
+  readonly node: TreeNode;
+  readonly parent: number;
+  /** The path that it is known by afterwards, if it is a directory. */
+  readonly directory: string | undefined;
 }
 
 /** A path as mkcomposefs walks it: from the root, and any number of slashes is one. */
 function canonicalPath(path: ByteString): ByteString {
   if (path.charCodeAt(0) === 0x2f && !path.includes('//')) return path;
   return `/${path}`.replace(/\/+/g, '/') as ByteString;
-}
-
-function finishDirectory(path: string, directory: TreeNode): void {
-  const children = directory.children!;
-  sortChildren(children);
-  for (let i = 1; i < children.length; i++) {
-    if (children[i - 1]!.name !== children[i]!.name) continue;
-    const lines = [children[i - 1]!.line, children[i]!.line].sort((a, b) => a - b);
-    const shown = showBytes(`${path}/${children[i]!.name}` as ByteString);
-    throw new ColdsealError(
-      'FORMAT_DUMP_DUPLICATE',
-      `Cannot read dump line ${lines[1]}, column 1: ${shown} is already on line ${lines[0]}, expected each path once`,
-    );
-  }
 }

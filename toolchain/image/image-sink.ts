@@ -7,15 +7,17 @@ import type { ByteString } from './byte-string.ts';
 
 const BUFFER_SIZE = 1 << 20;
 /** Below this length a loop beats the call into the engine. */
-const SHORT = 24;
+const SHORT = 40;
 
 /** Receives a piece of the image. The bytes are valid only during the call; `slice` of a Buffer does not copy them. */
 export type ConsumeBytes = (bytes: Uint8Array) => void;
 
 export class ImageSink {
   readonly #consume: ConsumeBytes;
-  readonly #buffer = Buffer.alloc(BUFFER_SIZE);
-  readonly #view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, BUFFER_SIZE);
+  /** What `record` gives room in. */
+  readonly buffer = new Uint8Array(BUFFER_SIZE);
+  readonly view = new DataView(this.buffer.buffer);
+  readonly #text = Buffer.from(this.buffer.buffer);
   /** Next free byte of the buffer; everything from here on is zero. */
   #at = 0;
   /** Image offset of the buffer's first byte. */
@@ -30,20 +32,31 @@ export class ImageSink {
     return this.#base + this.#at;
   }
 
+  /**
+   * Room for so many bytes, at most 64 KiB, that the caller fills in himself; they are zero. Returns where they begin
+   * in `buffer` and `view`.
+   */
+  record(size: number): number {
+    this.#room(size);
+    const at = this.#at;
+    this.#at += size;
+    return at;
+  }
+
   u8(value: number): void {
     this.#room(1);
-    this.#buffer[this.#at++] = value;
+    this.buffer[this.#at++] = value;
   }
 
   u16(value: number): void {
     this.#room(2);
-    this.#view.setUint16(this.#at, value, true);
+    this.view.setUint16(this.#at, value, true);
     this.#at += 2;
   }
 
   u32(value: number): void {
     this.#room(4);
-    this.#view.setUint32(this.#at, value, true);
+    this.view.setUint32(this.#at, value, true);
     this.#at += 4;
   }
 
@@ -51,9 +64,9 @@ export class ImageSink {
   u64(value: number | bigint): void {
     this.#room(8);
     if (typeof value === 'number' && value >= 0) {
-      this.#view.setUint32(this.#at, value >>> 0, true);
-      this.#view.setUint32(this.#at + 4, Math.floor(value / 2 ** 32), true);
-    } else this.#view.setBigInt64(this.#at, BigInt(value), true);
+      this.view.setUint32(this.#at, value >>> 0, true);
+      this.view.setUint32(this.#at + 4, Math.floor(value / 2 ** 32), true);
+    } else this.view.setBigInt64(this.#at, BigInt(value), true);
     this.#at += 8;
   }
 
@@ -62,22 +75,31 @@ export class ImageSink {
     const length = value.length;
     this.#room(length);
     if (length <= SHORT) {
-      for (let i = 0; i < length; i++) this.#buffer[this.#at + i] = value.charCodeAt(i);
-    } else this.#buffer.write(value, this.#at, 'latin1');
+      for (let i = 0; i < length; i++) this.buffer[this.#at + i] = value.charCodeAt(i);
+    } else this.#text.write(value, this.#at, 'latin1');
     this.#at += length;
   }
 
-  /** The bytes that hexadecimal text stands for. */
-  hex(text: string): void {
-    this.#room(text.length / 2);
-    this.#at += this.#buffer.write(text, this.#at, 'hex');
+  bytes(value: Uint8Array): void {
+    this.range(value, 0, value.length);
   }
 
-  /** Bytes, at most 64 KiB. */
-  bytes(value: Uint8Array): void {
-    this.#room(value.length);
-    this.#buffer.set(value, this.#at);
-    this.#at += value.length;
+  /** `size` bytes of an array. */
+  range(bytes: Uint8Array, from: number, size: number): void {
+    if (size > SHORT) {
+      for (let at = from; at < from + size; at += EROFS_BLOCK_SIZE) {
+        const end = Math.min(at + EROFS_BLOCK_SIZE, from + size);
+        this.#room(end - at);
+        this.buffer.set(bytes.subarray(at, end), this.#at);
+        this.#at += end - at;
+      }
+      return;
+    }
+    this.#room(size);
+    const buffer = this.buffer;
+    const to = this.#at;
+    for (let i = 0; i < size; i++) buffer[to + i] = bytes[from + i]!;
+    this.#at = to + size;
   }
 
   /** The same byte again and again. */
@@ -85,7 +107,7 @@ export class ImageSink {
     for (let left = count; left > 0;) {
       const step = Math.min(left, EROFS_BLOCK_SIZE);
       this.#room(step);
-      if (value !== 0) this.#buffer.fill(value, this.#at, this.#at + step);
+      if (value !== 0) this.buffer.fill(value, this.#at, this.#at + step);
       this.#at += step;
       left -= step;
     }
@@ -101,7 +123,7 @@ export class ImageSink {
 
   /** Hands on what is left. */
   end(): void {
-    if (this.#at > 0) this.#consume(this.#buffer.subarray(0, this.#at));
+    if (this.#at > 0) this.#consume(this.buffer.subarray(0, this.#at));
     this.#base += this.#at;
     this.#at = 0;
   }
@@ -112,9 +134,9 @@ export class ImageSink {
 
   #flush(): void {
     const whole = this.#at - (this.#at % EROFS_BLOCK_SIZE);
-    this.#consume(this.#buffer.subarray(0, whole));
-    this.#buffer.copyWithin(0, whole, this.#at);
-    this.#buffer.fill(0, this.#at - whole, this.#at);
+    this.#consume(this.buffer.subarray(0, whole));
+    this.buffer.copyWithin(0, whole, this.#at);
+    this.buffer.fill(0, this.#at - whole, this.#at);
     this.#base += whole;
     this.#at -= whole;
   }

@@ -6,222 +6,145 @@
  */
 import {
   OverlayMetacopy,
+  SHARED_XATTRS_PER_INODE_MAX,
   XATTR_ACL_ACCESS,
   XATTR_ACL_DEFAULT,
   XATTR_ESCAPED_OPAQUE,
   XATTR_ESCAPED_WHITEOUT,
   XATTR_ESCAPED_WHITEOUTS,
-  XATTR_METACOPY,
   XATTR_OPAQUE,
   XATTR_OVERLAY_ESCAPE_PREFIX,
   XATTR_OVERLAY_PREFIX,
-  XATTR_REDIRECT,
   XATTR_USER_OPAQUE,
   XATTR_USER_WHITEOUT,
   XATTR_USER_WHITEOUTS,
 } from '../../runtime/format/composefs.ts';
-import {
-  EROFS_XATTR_FILTER_SEED,
-  EROFS_XATTR_PREFIXES,
-  ErofsXattrEntry,
-} from '../../runtime/format/erofs.ts';
-import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
-import { xxh32 } from '../../runtime/format/xxh32.ts';
-import { bytesOf, byteString, type ByteString } from './byte-string.ts';
+import { EROFS_XATTR_FILTER_DEFAULT, ErofsXattrIbodyHeader } from '../../runtime/format/erofs.ts';
+
+import { type ByteString } from './byte-string.ts';
 import type { ImageSink } from './image-sink.ts';
-import { isRegular, type TreeNode, type Xattr } from './tree.ts';
+import { NO_DIGEST, SLOT_SIZE } from './digest-pool.ts';
+import {
+  compareForSharedTable,
+  type ImageXattr,
+  METACOPY,
+  METACOPY_BIT,
+  METACOPY_HEAD_SIZE,
+  METACOPY_HEADS,
+  MetacopyXattr,
+  PlainXattr,
+  REDIRECT,
+  REDIRECT_BIT,
+  REDIRECT_HEAD_SIZE,
+  REDIRECT_HEADS,
+  RedirectXattr,
+} from './image-xattr.ts';
+import { NO_PAYLOAD, type EntryTable } from './entry-table.ts';
 
-/** One distinct attribute of an image, with how often it is used and where it ended up. */
-export abstract class ImageXattr {
-  readonly name: ByteString;
-  /** Prefix index and the rest of the name, as the entry stores them. */
-  readonly index: number;
-  readonly suffix: ByteString;
-  readonly valueSize: number;
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
+
+/** The attributes of some inodes but for those that name an object, in order of their names. */
+export class ImageXattrList {
+  readonly xattrs: readonly ImageXattr[];
+  /** How many come before `trusted.overlay.metacopy`, and before `trusted.overlay.redirect`. */
+  readonly metacopyAt: number;
+  readonly redirectAt: number;
   uses = 0;
-  /** Byte offset in the table of shared attributes, or -1. */
-  sharedAt = -1;
-  #filterBit = 0;
+  /** Bits of the name filter that are left. */
+  filter = 0;
+  /** Places of the shared attributes, and how many of them come before the two. */
+  shared: number[] = [];
+  sharedBeforeMetacopy = 0;
+  sharedBeforeRedirect = 0;
+  /** Whether all of them and the two are few enough to be referred to. */
+  isShort = true;
+  /** Bytes of the references and of the attributes that are not shared. */
+  size = 0;
 
-  constructor(name: ByteString, index: number, suffix: ByteString, valueSize: number) {
-    this.name = name;
-    this.index = index;
-    this.suffix = suffix;
-    this.valueSize = valueSize;
+  constructor(xattrs: readonly ImageXattr[]) {
+    this.xattrs = xattrs;
+    this.metacopyAt = xattrs.filter(({ name }) => name < METACOPY).length;
+    this.redirectAt = xattrs.filter(({ name }) => name < REDIRECT).length;
   }
 
-  /** Bytes of the entry with its padding. */
-  get size(): number {
-    return (ErofsXattrEntry.size + this.suffix.length + this.valueSize + 3) & ~3;
-  }
-
-  /** The bit of an inode's name filter that this name clears. */
-  get filterBit(): number {
-    if (this.#filterBit === 0) {
-      const hash = xxh32(bytesOf(this.suffix), EROFS_XATTR_FILTER_SEED + this.index);
-      this.#filterBit = 1 << (hash % 32);
-    }
-    return this.#filterBit;
-  }
-
-  abstract get value(): ByteString;
-  abstract writeValue(sink: ImageSink): void;
-}
-
-/** An attribute that came from the source, or one of the few that mark whiteouts and the root. */
-class PlainXattr extends ImageXattr {
-  readonly value: ByteString;
-
-  constructor(name: ByteString, value: ByteString) {
-    const [index, prefixLength] = splitPrefix(name);
-    super(name, index, name.slice(prefixLength) as ByteString, value.length);
-    this.value = value;
-  }
-
-  writeValue(sink: ImageSink): void {
-    sink.string(this.value);
+  /** Works out what follows from where the shared attributes are. */
+  settle(): void {
+    const sharedUpTo = (end: number): number[] =>
+      this.xattrs.slice(0, end).flatMap(({ sharedAt }) => (sharedAt < 0 ? [] : [sharedAt]));
+    this.shared = sharedUpTo(this.xattrs.length);
+    this.sharedBeforeMetacopy = sharedUpTo(this.metacopyAt).length;
+    this.sharedBeforeRedirect = sharedUpTo(this.redirectAt).length;
+    this.isShort = this.shared.length + 2 <= SHARED_XATTRS_PER_INODE_MAX;
+    this.filter = filterOf(this.xattrs);
+    this.size = this.xattrs.reduce((sum, { sharedAt, size }) => sum + (sharedAt < 0 ? size : 4), 0);
   }
 }
 
-const METACOPY = XATTR_METACOPY as ByteString;
-const REDIRECT = XATTR_REDIRECT as ByteString;
-const TRUSTED_INDEX = 4;
-const METACOPY_SUFFIX = METACOPY.slice('trusted.'.length) as ByteString;
-const REDIRECT_SUFFIX = REDIRECT.slice('trusted.'.length) as ByteString;
-const METACOPY_HEADS = {
-  sha256: metacopyHead('sha256'),
-  sha512: metacopyHead('sha512'),
-} as const;
-
-function metacopyHead(algorithm: VerityAlgorithm): ByteString {
-  const { id, digestSize } = VERITY_ALGORITHMS[algorithm];
-  return byteString(
-    OverlayMetacopy.encode({ len: OverlayMetacopy.size + digestSize, digest_algo: id }),
-  );
+function filterOf(xattrs: readonly ImageXattr[]): number {
+  return xattrs.reduce((filter, { filterBit }) => filter & ~filterBit, EROFS_XATTR_FILTER_DEFAULT);
 }
-
-// Every file has one of each of these two; their filter bits are known once.
-const METACOPY_BIT =
-  1 << (xxh32(bytesOf(METACOPY_SUFFIX), EROFS_XATTR_FILTER_SEED + TRUSTED_INDEX) % 32);
-const REDIRECT_BIT =
-  1 << (xxh32(bytesOf(REDIRECT_SUFFIX), EROFS_XATTR_FILTER_SEED + TRUSTED_INDEX) % 32);
-
-/** `trusted.overlay.metacopy`: the record with the digest the object must have, or nothing. */
-class MetacopyXattr extends ImageXattr {
-  readonly #digest: string;
-  /** The redirect to the object of that digest in a plain object store, which nearly every user of this one has. */
-  redirect: RedirectXattr | undefined;
-
-  constructor(digest: string) {
-    const size = digest === '' ? 0 : OverlayMetacopy.size + digest.length / 2;
-    super(METACOPY, TRUSTED_INDEX, METACOPY_SUFFIX, size);
-    this.#digest = digest;
-  }
-
-  override get filterBit(): number {
-    return METACOPY_BIT;
-  }
-
-  get #head(): ByteString {
-    return METACOPY_HEADS[this.#digest.length === 128 ? 'sha512' : 'sha256'];
-  }
-
-  get value(): ByteString {
-    if (this.#digest === '') return '' as ByteString;
-    return `${this.#head}${byteString(Buffer.from(this.#digest, 'hex'))}` as ByteString;
-  }
-
-  writeValue(sink: ImageSink): void {
-    if (this.#digest === '') return;
-    sink.string(this.#head);
-    sink.hex(this.#digest);
-  }
-}
-
-/** `trusted.overlay.redirect`: where the object is below the object store. */
-class RedirectXattr extends ImageXattr {
-  readonly #payload: ByteString;
-
-  constructor(payload: ByteString) {
-    super(REDIRECT, TRUSTED_INDEX, REDIRECT_SUFFIX, 1 + payload.length);
-    this.#payload = payload;
-  }
-
-  override get filterBit(): number {
-    return REDIRECT_BIT;
-  }
-
-  get value(): ByteString {
-    return `/${this.#payload}` as ByteString;
-  }
-
-  writeValue(sink: ImageSink): void {
-    sink.u8(0x2f);
-    sink.string(this.#payload);
-  }
-}
-
-function splitPrefix(name: ByteString): [index: number, prefixLength: number] {
-  for (const [index, prefix] of EROFS_XATTR_PREFIXES) {
-    if (name.startsWith(prefix)) return [index, prefix.length];
-  }
-  return [0, 0];
-}
-
-const NONE: readonly ImageXattr[] = [];
 
 /** Makes and counts the attributes of one image. */
 export class ImageXattrs {
+  readonly #table: EntryTable;
+  readonly #lists: ImageXattrList[] = [];
+  readonly #bySource = new Map<number, number>();
   readonly #byName = new Map<ByteString, Map<ByteString, ImageXattr>>();
-  /** The same, keyed by what the source handed over, so that most look-ups cost one probe. */
-  readonly #bySource = new Map<Xattr, ImageXattr>();
-  readonly #byDigest = new Map<string, MetacopyXattr>();
-  /** Redirects to anything but an object by its digest. */
-  readonly #byPayload = new Map<ByteString, RedirectXattr>();
+  /** Lists that whiteouts made of others. */
+  readonly #derived = new Map<string, number>();
+  /** Uses of each digest, NO_DIGEST first, and once they are placed where the shared ones are; -1 for the others. */
+  readonly #metacopies: Int32Array;
+  /** The same for redirects: those to the objects of digests, then the others. */
+  readonly #redirects: Int32Array;
+  readonly #metacopy: MetacopyXattr;
+  readonly #redirect: RedirectXattr;
 
-  /** The attributes of an entry in order of their names, each counted once. */
-  ofNode(node: TreeNode): readonly ImageXattr[] {
-    const source = node.xattrs;
-    const external = isRegular(node) && node.content === undefined && node.size > 0;
-    if (source.length === 0 && !external) return NONE;
-    const result: ImageXattr[] = [];
-    for (const xattr of source) result.push(this.#ofSource(xattr));
-    if (external) {
-      const metacopy = this.#metacopy(node.digest ?? '');
-      result.push(metacopy);
-      if (node.payload !== undefined)
-        result.push(this.#redirect(node.payload, metacopy, node.digest));
-      if (source.length > 0) result.sort(compareNames);
+  constructor(table: EntryTable) {
+    this.#table = table;
+    this.#metacopies = new Int32Array(table.digests.count + 1);
+    this.#redirects = new Int32Array(table.digests.count + table.payloads.length);
+    this.#metacopy = new MetacopyXattr(table.digests);
+    this.#redirect = new RedirectXattr(table);
+  }
+
+  /** The list that a list of the source becomes, by its number. */
+  listOf(source: number): number {
+    let list = this.#bySource.get(source);
+    if (list === undefined) {
+      const xattrs = this.#table.xattrLists.lists[source]!;
+      const own = xattrs.map(({ name, value }) => this.#intern(escapeName(name), value));
+      list = this.#lists.push(new ImageXattrList(own)) - 1;
+      this.#bySource.set(source, list);
     }
-    for (const xattr of result) xattr.uses++;
+    return list;
+  }
+
+  /** The list with an attribute set, replacing one of the same name. */
+  withXattr(list: number, name: string, value: string): number {
+    const key = `${list} ${name} ${value}`;
+    let result = this.#derived.get(key);
+    if (result === undefined) {
+      const added = this.#intern(name as ByteString, value as ByteString);
+      const others = this.#lists[list]!.xattrs.filter((xattr) => xattr.name !== name);
+      const xattrs = [...others, added].sort(compareNames);
+      result = this.#lists.push(new ImageXattrList(xattrs)) - 1;
+      this.#derived.set(key, result);
+    }
     return result;
   }
 
-  /** `base` with an attribute set, replacing one of the same name; in order and counted. */
-  withXattr(base: readonly ImageXattr[], name: string, value: string): readonly ImageXattr[] {
-    const added = this.#intern(name as ByteString, value as ByteString);
-    added.uses++;
-    const result = base.filter((xattr) => {
-      if (xattr.name !== name) return true;
-      xattr.uses--;
-      return false;
-    });
-    result.push(added);
-    return result.sort(compareNames);
-  }
-
   /** A whiteout inside an image is a regular file with these attributes. */
-  withWhiteout(base: readonly ImageXattr[]): readonly ImageXattr[] {
+  withWhiteout(list: number): number {
     return this.withXattr(
-      this.withXattr(base, XATTR_ESCAPED_WHITEOUT, ''),
+      this.withXattr(list, XATTR_ESCAPED_WHITEOUT, ''),
       XATTR_USER_WHITEOUT,
       '',
     );
   }
 
   /** A directory that holds whiteouts says so; from format version 1 as an opaque directory of kind `x` too. */
-  withWhiteouts(base: readonly ImageXattr[], version: number): readonly ImageXattr[] {
-    let result = this.withXattr(base, XATTR_ESCAPED_WHITEOUTS, '');
+  withWhiteouts(list: number, version: number): number {
+    let result = this.withXattr(list, XATTR_ESCAPED_WHITEOUTS, '');
     result = this.withXattr(result, XATTR_USER_WHITEOUTS, '');
     if (version < 1) return result;
     result = this.withXattr(result, XATTR_ESCAPED_OPAQUE, 'x');
@@ -229,36 +152,185 @@ export class ImageXattrs {
   }
 
   /** The root hides whatever lies below it. */
-  withRootOpaque(base: readonly ImageXattr[]): readonly ImageXattr[] {
-    return this.withXattr(base, XATTR_OPAQUE, 'y');
+  withRootOpaque(list: number): number {
+    return this.withXattr(list, XATTR_OPAQUE, 'y');
   }
 
-  /** Every attribute used more than once, in the order of the shared table. */
-  shared(): ImageXattr[] {
-    const result: ImageXattr[] = [];
-    for (const byValue of this.#byName.values()) collectShared(byValue.values(), result);
-    for (const metacopy of this.#byDigest.values()) {
-      if (metacopy.uses > 1) result.push(metacopy);
-      if (metacopy.redirect !== undefined && metacopy.redirect.uses > 1)
-        result.push(metacopy.redirect);
+  /** Counts the attributes of an inode: its list, and what a file in the object store needs. */
+  count(list: number, entry: number): void {
+    this.#lists[list]!.uses++;
+    if (!this.#table.isExternal(entry)) return;
+    this.#metacopies[this.#table.digest[entry]! + 1]!++;
+    const redirect = this.#table.redirect[entry]!;
+    if (redirect !== NO_PAYLOAD) this.#redirects[this.#redirectIndex(redirect)]!++;
+  }
+
+  #redirectIndex(redirect: number): number {
+    return redirect >= 0 ? redirect : this.#table.digests.count + NO_PAYLOAD - 1 - redirect;
+  }
+
+  /**
+   * Gives every attribute that was counted more than once its place in the shared table, and returns them in order.
+   */
+  placeShared(): ImageXattr[] {
+    const shared = this.#sharedPlain();
+    const { digests } = this.#table;
+    for (let index = 0; index < this.#metacopies.length; index++) {
+      if (this.#metacopies[index]! < 2) continue;
+      shared.push(new MetacopyXattr(digests).set(index - 1, -1));
     }
-    collectShared(this.#byPayload.values(), result);
-    return result.sort(compareForSharedTable);
+    for (let index = 0; index < this.#redirects.length; index++) {
+      if (this.#redirects[index]! < 2) continue;
+      const isObject = index < digests.count;
+      const redirect = isObject ? index : digests.count + NO_PAYLOAD - 1 - index;
+      shared.push(new RedirectXattr(this.#table).set(redirect, -1));
+    }
+    shared.sort((a, b) => compareForSharedTable(a, b, digests));
+    this.#metacopies.fill(-1);
+    this.#redirects.fill(-1);
+    let at = 0;
+    for (const xattr of shared) {
+      xattr.sharedAt = at;
+      if (xattr instanceof MetacopyXattr) this.#metacopies[xattr.digest + 1] = at;
+      if (xattr instanceof RedirectXattr) this.#redirects[this.#redirectIndex(xattr.digest)] = at;
+      at += xattr.size;
+    }
+    for (const list of this.#lists) list.settle();
+    return shared;
+  }
+
+  #sharedPlain(): ImageXattr[] {
+    for (const list of this.#lists) for (const xattr of list.xattrs) xattr.uses += list.uses;
+    const plain = [...this.#byName.values()].flatMap((byValue) => [...byValue.values()]);
+    return plain.filter(({ uses }) => uses > 1);
+  }
+
+  /** Bytes of an inode's attributes with their header. */
+  areaSize(list: number, entry: number): number {
+    const own = this.#lists[list]!;
+    if (!own.isShort) return longAreaSize(this.#ofInode(own, entry));
+    if (!this.#table.isExternal(entry)) {
+      return own.size === 0 ? 0 : ErofsXattrIbodyHeader.size + own.size;
+    }
+    const { digest, redirect } = this.#table;
+    const metacopy = digest[entry]!;
+    const size = ErofsXattrIbodyHeader.size + own.size + this.#metacopySize(metacopy);
+    const target = redirect[entry]!;
+    return target === NO_PAYLOAD ? size : size + this.#redirectSize(target);
+  }
+
+  #metacopySize(digest: number): number {
+    if (this.#metacopies[digest + 1]! >= 0) return 4;
+    if (digest === NO_DIGEST) return METACOPY_HEAD_SIZE;
+    return METACOPY_HEAD_SIZE + OverlayMetacopy.size + this.#table.digests.sizeOf(digest);
+  }
+
+  #redirectSize(redirect: number): number {
+    if (this.#redirects[this.#redirectIndex(redirect)]! >= 0) return 4;
+    if (redirect < 0) return this.#redirect.set(redirect, -1).size;
+    return (REDIRECT_HEAD_SIZE + 2 * this.#table.digests.sizeOf(redirect) + 2 + 3) & ~3;
+  }
+
+  /** Writes the attributes of an inode with their header; shared ones are counted from `base`. */
+  write(sink: ImageSink, list: number, entry: number, base: number): void {
+    const own = this.#lists[list]!;
+    if (!own.isShort) return writeLongArea(sink, this.#ofInode(own, entry), base);
+    const isExternal = this.#table.isExternal(entry);
+    const { shared } = own;
+    const redirect = isExternal ? this.#table.redirect[entry]! : NO_PAYLOAD;
+    const digest = this.#table.digest[entry]!;
+    let filter = own.filter;
+    let metacopyAt = -1;
+    let redirectAt = -1;
+    if (isExternal) {
+      filter &= ~METACOPY_BIT;
+      metacopyAt = this.#metacopies[digest + 1]!;
+      if (redirect !== NO_PAYLOAD) {
+        filter &= ~REDIRECT_BIT;
+        redirectAt = this.#redirects[this.#redirectIndex(redirect)]!;
+      }
+    }
+    const count = shared.length + (metacopyAt < 0 ? 0 : 1) + (redirectAt < 0 ? 0 : 1);
+    let at = sink.record(ErofsXattrIbodyHeader.size + 4 * count);
+    const { view } = sink;
+    view.setUint32(at, filter >>> 0, true);
+    view.setUint8(at + 4, count);
+    at += ErofsXattrIbodyHeader.size;
+    for (let i = 0; i <= shared.length; i++) {
+      if (i === own.sharedBeforeMetacopy && metacopyAt >= 0) {
+        view.setUint32(at, (base + metacopyAt) / 4, true);
+        at += 4;
+      }
+      if (i === own.sharedBeforeRedirect && redirectAt >= 0) {
+        view.setUint32(at, (base + redirectAt) / 4, true);
+        at += 4;
+      }
+      if (i === shared.length) break;
+      view.setUint32(at, (base + shared[i]!) / 4, true);
+      at += 4;
+    }
+    const { xattrs } = own;
+    if (!isExternal && xattrs.length === shared.length) return;
+    for (let i = 0; i <= xattrs.length; i++) {
+      if (isExternal && i === own.metacopyAt && metacopyAt < 0) this.#writeMetacopy(sink, digest);
+      if (redirect !== NO_PAYLOAD && i === own.redirectAt && redirectAt < 0) {
+        this.#writeRedirect(sink, redirect);
+      }
+      if (i < xattrs.length && xattrs[i]!.sharedAt < 0) xattrs[i]!.write(sink);
+    }
+  }
+
+  #writeMetacopy(sink: ImageSink, digest: number): void {
+    if (digest === NO_DIGEST) return this.#metacopy.set(digest, -1).write(sink);
+    const { bytes } = this.#table.digests;
+    const digestSize = this.#table.digests.sizeOf(digest);
+    const head = METACOPY_HEADS[digestSize === 64 ? 64 : 32];
+    const at = sink.record(head.length + digestSize);
+    const { buffer } = sink;
+    for (let i = 0; i < head.length; i++) buffer[at + i] = head[i]!;
+    const from = digest * SLOT_SIZE;
+    const to = at + head.length;
+    for (let i = 0; i < digestSize; i++) buffer[to + i] = bytes[from + i]!;
+  }
+
+  #writeRedirect(sink: ImageSink, redirect: number): void {
+    if (redirect < 0) return this.#redirect.set(redirect, -1).write(sink);
+    const { bytes } = this.#table.digests;
+    const digestSize = this.#table.digests.sizeOf(redirect);
+    const head = REDIRECT_HEADS[digestSize === 64 ? 64 : 32];
+    const size = (head.length + 2 * digestSize + 1 + 3) & ~3;
+    let at = sink.record(size);
+    const { buffer } = sink;
+    for (let i = 0; i < head.length; i++) buffer[at++] = head[i]!;
+    const from = redirect * SLOT_SIZE;
+    for (let i = 0; i < digestSize; i++) {
+      const byte = bytes[from + i]!;
+      if (i === 1) buffer[at++] = 0x2f;
+      buffer[at++] = HEX_DIGITS[byte >> 4]!;
+      buffer[at++] = HEX_DIGITS[byte & 15]!;
+    }
+  }
+
+  /** The attributes of an inode in order; the array and some of its elements change with the next call. */
+  #ofInode(list: ImageXattrList, entry: number): readonly ImageXattr[] {
+    const { xattrs, metacopyAt, redirectAt } = list;
+    if (!this.#table.isExternal(entry)) return xattrs;
+    const digest = this.#table.digest[entry]!;
+    const items = xattrs.slice(0, metacopyAt);
+    items.push(this.#metacopy.set(digest, this.#metacopies[digest + 1]!));
+    items.push(...xattrs.slice(metacopyAt, redirectAt));
+    const redirect = this.#table.redirect[entry]!;
+    if (redirect !== NO_PAYLOAD) {
+      items.push(this.#redirect.set(redirect, this.#redirects[this.#redirectIndex(redirect)]!));
+    }
+    items.push(...xattrs.slice(redirectAt));
+    return items;
   }
 
   /** Whether any inode has a POSIX ACL. */
   get hasAcl(): boolean {
     const names = [XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT] as string[] as ByteString[];
     return names.some((name) => this.#byName.has(name));
-  }
-
-  #ofSource(xattr: Xattr): ImageXattr {
-    let result = this.#bySource.get(xattr);
-    if (result === undefined) {
-      result = this.#intern(escapeName(xattr.name), xattr.value);
-      this.#bySource.set(xattr, result);
-    }
-    return result;
   }
 
   #intern(name: ByteString, value: ByteString): ImageXattr {
@@ -268,49 +340,6 @@ export class ImageXattrs {
     if (result === undefined) byValue.set(value, (result = new PlainXattr(name, value)));
     return result;
   }
-
-  // No source attribute can have these two names: #ofSource escapes them. So they need no common table.
-  #metacopy(digest: string): MetacopyXattr {
-    let result = this.#byDigest.get(digest);
-    if (result === undefined) this.#byDigest.set(digest, (result = new MetacopyXattr(digest)));
-    return result;
-  }
-
-  /** `metacopy` and `digest` are of the same file; mostly the payload is that digest's object path. */
-  #redirect(
-    payload: ByteString,
-    metacopy: MetacopyXattr,
-    digest: string | undefined,
-  ): RedirectXattr {
-    if (digest !== undefined && isObjectPath(payload, digest)) {
-      return (metacopy.redirect ??= new RedirectXattr(payload));
-    }
-    const other = digestOfPayload(payload);
-    if (other !== undefined) return (this.#metacopy(other).redirect ??= new RedirectXattr(payload));
-    let result = this.#byPayload.get(payload);
-    if (result === undefined) this.#byPayload.set(payload, (result = new RedirectXattr(payload)));
-    return result;
-  }
-}
-
-/** Whether a payload is `ab/cdef…` of the digest `abcdef…`. */
-function isObjectPath(payload: ByteString, digest: string): boolean {
-  return (
-    payload.length === digest.length + 1 &&
-    payload.charCodeAt(2) === 0x2f &&
-    payload.slice(0, 2) === digest.slice(0, 2) &&
-    payload.slice(3) === digest.slice(2)
-  );
-}
-
-/** The digest whose object path a payload is, if it is one. */
-function digestOfPayload(payload: ByteString): string | undefined {
-  const match = /^([0-9a-f]{2})\/([0-9a-f]{62}|[0-9a-f]{126})$/.exec(payload);
-  return match === null ? undefined : `${match[1]}${match[2]}`;
-}
-
-function collectShared(xattrs: Iterable<ImageXattr>, into: ImageXattr[]): void {
-  for (const xattr of xattrs) if (xattr.uses > 1) into.push(xattr);
 }
 
 function escapeName(name: ByteString): ByteString {
@@ -322,11 +351,29 @@ function compareNames(a: ImageXattr, b: ImageXattr): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-/** Descending by name, then by length of the value, then by value: the order mkcomposefs's table has. */
-function compareForSharedTable(a: ImageXattr, b: ImageXattr): number {
-  if (a.name !== b.name) return a.name < b.name ? 1 : -1;
-  if (a.valueSize !== b.valueSize) return b.valueSize - a.valueSize;
-  const left = a.value;
-  const right = b.value;
-  return left < right ? 1 : left > right ? -1 : 0;
+/** The size of a list with so many shared attributes that not all are referred to. */
+function longAreaSize(list: readonly ImageXattr[]): number {
+  let size = ErofsXattrIbodyHeader.size;
+  let shared = 0;
+  for (const xattr of list) {
+    if (xattr.sharedAt >= 0 && shared < SHARED_XATTRS_PER_INODE_MAX) {
+      shared++;
+      size += 4;
+    } else size += xattr.size;
+  }
+  return size;
+}
+
+function writeLongArea(sink: ImageSink, list: readonly ImageXattr[], base: number): void {
+  const shared = list.filter(({ sharedAt }) => sharedAt >= 0);
+  const referred = shared.slice(0, SHARED_XATTRS_PER_INODE_MAX);
+  sink.u32(filterOf(list) >>> 0);
+  sink.u32(referred.length);
+  sink.u32(0);
+  for (const { sharedAt } of referred) sink.u32((base + sharedAt) / 4);
+  let left = referred.length;
+  for (const xattr of list) {
+    if (xattr.sharedAt >= 0 && left > 0) left--;
+    else xattr.write(sink);
+  }
 }

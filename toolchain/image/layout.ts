@@ -6,11 +6,7 @@
  * of typed arrays indexed by that number. The input tree is not changed.
  * Source: libcomposefs lcfs-writer-erofs.c and lcfs_compute_tree in lcfs-writer.c.
  */
-import {
-  CHUNKS_MAX,
-  SHARED_XATTRS_PER_INODE_MAX,
-  XATTR_SELINUX,
-} from '../../runtime/format/composefs.ts';
+import { CHUNKS_MAX } from '../../runtime/format/composefs.ts';
 import {
   EROFS_BLKSZBITS,
   EROFS_BLOCK_SIZE,
@@ -18,16 +14,17 @@ import {
   EROFS_CHUNK_INDEX_SIZE,
   EROFS_SLOT_SIZE,
   EROFS_SUPER_OFFSET,
-  ErofsDirent,
   ErofsInodeCompact,
   ErofsInodeExtended,
   ErofsSuperblock,
-  ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import type { ByteString } from './byte-string.ts';
-import { ImageXattrs, type ImageXattr } from './image-xattrs.ts';
-import { isDirectory, isRegular, isSymlink, isWhiteout, S_IFCHR, TreeNode } from './tree.ts';
+import type { ImageXattr } from './image-xattr.ts';
+import { ImageXattrs } from './image-xattrs.ts';
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type TreeNode } from './tree.ts';
+import { Dirents } from './dirents.ts';
+import { EntryTable, NO_DATA, NOT_LINKED } from './entry-table.ts';
+import { tableOfTree } from './tree-table.ts';
 
 export interface FormatVersions {
   /** Format version to write: 0 or 1. */
@@ -44,7 +41,6 @@ const INODES_START = EROFS_SUPER_OFFSET + ErofsSuperblock.size;
 const TAIL_MAX = EROFS_BLOCK_SIZE / 2;
 const COMPACT_ID_MAX = 0xffff;
 const COMPACT_SIZE_MAX = 0xffffffff;
-const STUBS = 256;
 /** Files up to here have one chunk; larger ones have chunks of this size. */
 const CHUNK_SIZE_MAX = 2 ** EROFS_CHUNK_BITS_MAX;
 
@@ -66,16 +62,13 @@ export interface ImageLayout {
 /** Facts about the inodes, by inode number. */
 export interface InodeColumns {
   readonly count: number;
-  readonly nodes: readonly TreeNode[];
-  /** Entries of each directory in name order, with the stubs for the root; undefined for other inodes. */
-  readonly children: readonly (readonly TreeNode[] | undefined)[];
-  readonly xattrs: readonly (readonly ImageXattr[])[];
-  readonly parent: Int32Array;
-  /** Inode number of a directory's first own entry. */
-  readonly firstChild: Int32Array;
-  /** Inode numbers of entries that other names link to. */
-  readonly hardlinkTargets: ReadonlyMap<TreeNode, number>;
-  readonly isStub: (inode: number) => boolean;
+  readonly table: EntryTable;
+  /** The entry that each inode comes from. */
+  readonly entries: Int32Array;
+  /** By entry: its inode; of a hardlink, that of the entry it links to. */
+  readonly inodeOf: Int32Array;
+  /** Number of the list of attributes in `ImageXattrs`. */
+  readonly xattrLists: Int32Array;
   readonly extended: Uint8Array;
   readonly nlink: Uint32Array;
   readonly xattrSize: Uint32Array;
@@ -84,27 +77,35 @@ export interface InodeColumns {
   readonly firstBlock: Uint32Array;
   /** Byte offset of the inode in the image. */
   readonly position: Float64Array;
+  readonly dirents: Dirents;
 }
 
+/** Bytes of these columns for each inode. */
+export const INODE_SIZE = 39;
+
 /** Plans the image of a tree. Throws USAGE_FORMAT_VERSION or FORMAT_TREE_* for what no image can hold. */
-export function layoutImage(root: TreeNode, versions: FormatVersions): ImageLayout {
-  const order = new InodeOrder(root);
-  const version = chooseVersion(versions, order.hasWhiteout);
-  const xattrs = new ImageXattrs();
-  order.addXattrs(xattrs, version);
-  const time = order.buildTime();
-  const sharedXattrs = xattrs.shared();
-  const sharedSize = placeSharedXattrs(sharedXattrs);
-  const columns = order.columns(time);
+export function layoutImage(root: TreeNode | EntryTable, versions: FormatVersions): ImageLayout {
+  const table = root instanceof EntryTable ? root : tableOfTree(root);
+  const columns = numberInodes(table);
+  const hasWhiteout = columns.entries.some((entry) => table.isWhiteout(entry));
+  const version = chooseVersion(versions, hasWhiteout);
+  const xattrs = new ImageXattrs(table);
+  addXattrs(columns, xattrs, hasWhiteout, version);
+  const sharedXattrs = xattrs.placeShared();
+  const oldest = oldestEntry(columns);
+  for (let inode = 0; inode < columns.count; inode++) {
+    columns.xattrSize[inode] = xattrs.areaSize(columns.xattrLists[inode]!, columns.entries[inode]!);
+    measureInode(columns, inode, oldest);
+  }
   const inodesEnd = placeInodes(columns);
-  const sharedXattrsEnd = inodesEnd + sharedSize;
+  const sharedXattrsEnd = sharedXattrs.reduce((end, { size }) => end + size, inodesEnd);
   const firstDataBlock = Math.ceil(sharedXattrsEnd / EROFS_BLOCK_SIZE);
   const blockCount = placeDataBlocks(columns, firstDataBlock);
   return {
     version,
     hasAcl: xattrs.hasAcl,
-    buildTimeSec: time.sec,
-    buildTimeNsec: time.nsec,
+    buildTimeSec: table.mtimeSec(oldest),
+    buildTimeNsec: table.mtimeNsec[oldest]!,
     xattrs,
     sharedXattrs,
     inodesEnd,
@@ -119,173 +120,127 @@ function chooseVersion(versions: FormatVersions, hasWhiteout: boolean): number {
   return hasWhiteout && versions.min < 1 && versions.max >= 1 ? 1 : versions.min;
 }
 
-interface Time {
-  readonly sec: number | bigint;
-  readonly nsec: number;
+/** Breadth-first order of the inodes, with the stubs among the root's entries. */
+function numberInodes(table: EntryTable): InodeColumns {
+  const { start, entries: children } = table.index;
+  const inodeOf = new Int32Array(table.count);
+  const entries = new Int32Array(table.count);
+  let count = 1;
+  for (let inode = 0; inode < count; inode++) {
+    const directory = entries[inode]!;
+    for (let i = start[directory]!; i < start[directory + 1]!; i++) {
+      const child = children[i]!;
+      if (table.hardlink[child] !== NOT_LINKED) continue;
+      inodeOf[child] = count;
+      entries[count++] = child;
+    }
+  }
+  for (let entry = 0; entry < table.count; entry++) {
+    const target = table.hardlink[entry]!;
+    if (target !== NOT_LINKED) inodeOf[entry] = inodeOf[target]!;
+  }
+  return {
+    count,
+    table,
+    entries: entries.subarray(0, count),
+    inodeOf,
+    xattrLists: new Int32Array(count),
+    extended: new Uint8Array(count),
+    nlink: new Uint32Array(count),
+    xattrSize: new Uint32Array(count),
+    tailSize: new Uint16Array(count),
+    dataBlocks: new Uint32Array(count),
+    firstBlock: new Uint32Array(count),
+    position: new Float64Array(count),
+    dirents: new Dirents(table),
+  };
 }
 
-/** Breadth-first order of the inodes, with the 256 stubs among the root's entries. */
-class InodeOrder {
-  readonly #nodes: TreeNode[] = [];
-  readonly #children: (readonly TreeNode[] | undefined)[] = [];
-  readonly #parents: number[] = [];
-  readonly #firstChild: number[] = [];
-  readonly #xattrs: (readonly ImageXattr[])[] = [];
-  readonly #stubs = new Set<TreeNode>();
-  readonly #linked = new Set<TreeNode>();
-  readonly #targets = new Map<TreeNode, number>();
-  hasWhiteout = false;
-
-  constructor(root: TreeNode) {
-    this.#add(root, 0);
-    this.#children[0] = this.#withStubs(root);
-    for (let inode = 0; inode < this.#nodes.length; inode++) this.#addChildren(inode);
-    for (let inode = 0; inode < this.#nodes.length && this.#linked.size > 0; inode++) {
-      const node = this.#nodes[inode]!;
-      if (this.#linked.delete(node)) this.#targets.set(node, inode);
+/** Chooses the list of every inode and counts what is in it. */
+function addXattrs(
+  { count, table, entries, inodeOf, xattrLists }: InodeColumns,
+  xattrs: ImageXattrs,
+  hasWhiteout: boolean,
+  version: number,
+): void {
+  const whiteoutParents = new Set<number>();
+  for (let inode = 0; inode < count; inode++) {
+    const entry = entries[inode]!;
+    let list = xattrs.listOf(table.xattrs[entry]!);
+    if (hasWhiteout && table.isWhiteout(entry)) {
+      list = xattrs.withWhiteout(list);
+      whiteoutParents.add(inodeOf[table.parent[entry]!]!);
     }
-    if (this.#linked.size > 0) throw new Error('a hardlink points outside the tree');
+    xattrLists[inode] = list;
   }
-
-  #add(node: TreeNode, parent: number): void {
-    this.#nodes.push(node);
-    this.#parents.push(parent);
-    this.#children.push(node.children);
-    this.#firstChild.push(0);
-    if (isWhiteout(node) && !this.#stubs.has(node)) this.hasWhiteout = true;
+  for (const inode of whiteoutParents) {
+    xattrLists[inode] = xattrs.withWhiteouts(xattrLists[inode]!, version);
   }
-
-  #addChildren(inode: number): void {
-    const children = this.#children[inode];
-    if (children === undefined) return;
-    this.#firstChild[inode] = this.#nodes.length;
-    for (const child of children) {
-      if (child.hardlink === undefined) this.#add(child, inode);
-      else this.#linked.add(child.hardlink);
-    }
-  }
-
-  /** The root's entries and a whiteout for each name of an object directory that is still free. */
-  #withStubs(root: TreeNode): TreeNode[] {
-    const taken = new Set<string>(root.children!.map((child) => child.name));
-    const selinux = root.xattrs.filter((xattr) => xattr.name === XATTR_SELINUX);
-    const stubs: TreeNode[] = [];
-    for (let i = 0; i < STUBS; i++) {
-      const name = i.toString(16).padStart(2, '0');
-      if (taken.has(name)) continue;
-      const stub = new TreeNode(name as ByteString, S_IFCHR | 0o644);
-      stub.uid = root.uid;
-      stub.gid = root.gid;
-      stub.mtimeSec = root.mtimeSec;
-      stub.mtimeNsec = root.mtimeNsec;
-      stub.xattrs = selinux;
-      stubs.push(stub);
-      this.#stubs.add(stub);
-    }
-    return [...root.children!, ...stubs].sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  addXattrs(xattrs: ImageXattrs, version: number): void {
-    const whiteoutParents = new Set<number>();
-    for (let inode = 0; inode < this.#nodes.length; inode++) {
-      const node = this.#nodes[inode]!;
-      let list = xattrs.ofNode(node);
-      if (this.hasWhiteout && isWhiteout(node) && !this.#stubs.has(node)) {
-        list = xattrs.withWhiteout(list);
-        whiteoutParents.add(this.#parents[inode]!);
-      }
-      this.#xattrs.push(list);
-    }
-    for (const inode of whiteoutParents) {
-      this.#xattrs[inode] = xattrs.withWhiteouts(this.#xattrs[inode]!, version);
-    }
-    this.#xattrs[0] = xattrs.withRootOpaque(this.#xattrs[0]!);
-  }
-
-  /** The least mtime of all inodes, which compact inodes share. */
-  buildTime(): Time {
-    let { mtimeSec: sec, mtimeNsec: nsec } = this.#nodes[0]!;
-    for (const node of this.#nodes) {
-      if (node.mtimeSec < sec || (node.mtimeSec === sec && node.mtimeNsec < nsec)) {
-        sec = node.mtimeSec;
-        nsec = node.mtimeNsec;
-      }
-    }
-    return { sec, nsec };
-  }
-
-  /** Sizes of every inode before they are placed; frees what only the traversal needed. */
-  columns(time: Time): InodeColumns {
-    const count = this.#nodes.length;
-    const columns: InodeColumns = {
-      count,
-      nodes: this.#nodes,
-      children: this.#children,
-      xattrs: this.#xattrs,
-      parent: Int32Array.from(this.#parents),
-      firstChild: Int32Array.from(this.#firstChild),
-      hardlinkTargets: this.#targets,
-      isStub: (inode) => this.#stubs.has(this.#nodes[inode]!),
-      extended: new Uint8Array(count),
-      nlink: new Uint32Array(count),
-      xattrSize: new Uint32Array(count),
-      tailSize: new Uint16Array(count),
-      dataBlocks: new Uint32Array(count),
-      firstBlock: new Uint32Array(count),
-      position: new Float64Array(count),
-    };
-    for (let inode = 0; inode < count; inode++) measureInode(columns, inode, time);
-    return columns;
-  }
+  xattrLists[0] = xattrs.withRootOpaque(xattrLists[0]!);
+  for (let inode = 0; inode < count; inode++) xattrs.count(xattrLists[inode]!, entries[inode]!);
 }
 
-function measureInode(columns: InodeColumns, inode: number, time: Time): void {
-  const node = columns.nodes[inode]!;
-  let size = node.size;
-  columns.nlink[inode] = node.nlink;
-  columns.xattrSize[inode] = xattrAreaSize(columns.xattrs[inode]!);
-  if (isDirectory(node)) {
-    const children = columns.children[inode]!;
-    let nlink = 2;
-    for (const child of children) if (isOwnDirectory(child)) nlink++;
-    columns.nlink[inode] = nlink;
-    const { blocks, tail } = measureDirectory(children);
-    columns.dataBlocks[inode] = blocks;
-    columns.tailSize[inode] = tail;
-    size = blocks * EROFS_BLOCK_SIZE + tail;
-  } else if (isSymlink(node)) {
-    size = node.payload!.length;
+/** The entry with the least mtime of all inodes, which compact inodes share. */
+function oldestEntry({ count, table, entries }: InodeColumns): number {
+  const { mtimeHigh, mtimeLow, mtimeNsec } = table;
+  let oldest = 0;
+  for (let inode = 1; inode < count; inode++) {
+    const entry = entries[inode]!;
+    const difference =
+      mtimeHigh[entry]! - mtimeHigh[oldest]! ||
+      mtimeLow[entry]! - mtimeLow[oldest]! ||
+      mtimeNsec[entry]! - mtimeNsec[oldest]!;
+    if (difference < 0) oldest = entry;
+  }
+  return oldest;
+}
+
+function isSameTime(table: EntryTable, a: number, b: number): boolean {
+  return (
+    table.mtimeHigh[a] === table.mtimeHigh[b] &&
+    table.mtimeLow[a] === table.mtimeLow[b] &&
+    table.mtimeNsec[a] === table.mtimeNsec[b]
+  );
+}
+
+function measureInode(columns: InodeColumns, inode: number, oldest: number): void {
+  const { table } = columns;
+  const entry = columns.entries[inode]!;
+  let size = table.size[entry]!;
+  columns.nlink[inode] = table.nlink[entry]!;
+  const type = table.mode[entry]! & S_IFMT;
+  if (type === S_IFDIR) size = measureDirectory(columns, inode, entry);
+  else if (type === S_IFLNK) {
+    size = table.dataSize[entry]!;
     columns.tailSize[inode] = size;
-  } else if (isWhiteout(node)) size = 0;
-  else if (isRegular(node) && node.size > 0) measureRegular(columns, inode, node);
+  } else if (type === S_IFREG) {
+    if (size > 0) measureRegular(columns, inode, entry);
+  } else if (type === S_IFCHR && table.rdev[entry] === 0) size = 0;
   const compact =
-    node.mtimeSec === time.sec &&
-    node.mtimeNsec === time.nsec &&
     columns.nlink[inode] <= COMPACT_ID_MAX &&
-    node.uid <= COMPACT_ID_MAX &&
-    node.gid <= COMPACT_ID_MAX &&
-    size <= COMPACT_SIZE_MAX;
+    table.uid[entry]! <= COMPACT_ID_MAX &&
+    table.gid[entry]! <= COMPACT_ID_MAX &&
+    size <= COMPACT_SIZE_MAX &&
+    isSameTime(table, entry, oldest);
   columns.extended[inode] = compact ? 0 : 1;
 }
 
-function isOwnDirectory(child: TreeNode): boolean {
-  return child.hardlink === undefined && isDirectory(child);
-}
-
-function measureRegular(columns: InodeColumns, inode: number, node: TreeNode): void {
-  if (node.content === undefined) {
-    const chunks = Math.ceil(node.size / CHUNK_SIZE_MAX);
+function measureRegular(columns: InodeColumns, inode: number, entry: number): void {
+  const contentSize = columns.table.dataSize[entry]!;
+  if (contentSize === NO_DATA) {
+    const size = columns.table.size[entry]!;
+    const chunks = Math.ceil(size / CHUNK_SIZE_MAX);
     if (chunks > CHUNKS_MAX) {
       throw new ColdsealError(
         'FORMAT_TREE_FILE_SIZE',
-        `Cannot describe a file of ${node.size} bytes: expected at most 8 PiB`,
+        `Cannot describe a file of ${size} bytes: expected at most 8 PiB`,
       );
     }
     columns.tailSize[inode] = chunks * EROFS_CHUNK_INDEX_SIZE;
     return;
   }
-  const tail = node.content.length % EROFS_BLOCK_SIZE;
-  const blocks = (node.content.length - tail) / EROFS_BLOCK_SIZE;
+  const tail = contentSize % EROFS_BLOCK_SIZE;
+  const blocks = (contentSize - tail) / EROFS_BLOCK_SIZE;
   columns.dataBlocks[inode] = tail > TAIL_MAX ? blocks + 1 : blocks;
   columns.tailSize[inode] = tail > TAIL_MAX ? 0 : tail;
 }
@@ -299,66 +254,24 @@ export function chunkBits(size: number): number {
   return bits;
 }
 
-/**
- * Walks a directory's entries in name order, with `.` and `..` in their places. `visit` may be told where a
- * block ends by its return value being ignored; blocks are cut here and nowhere else.
- */
-export function forEachDirent(
-  children: readonly TreeNode[],
-  visit: (name: ByteString, child: TreeNode | '.' | '..') => void,
-): void {
-  let dots = 0;
-  for (const child of children) {
-    if (dots < 2) {
-      if (dots === 0 && child.name > '.') dots = visitDot(visit, '.');
-      if (dots === 1 && child.name > '..') dots = visitDot(visit, '..');
-    }
-    visit(child.name, child);
+/** Whole blocks and left-over bytes of a directory's entries, its link count; returns its size. */
+function measureDirectory(columns: InodeColumns, inode: number, directory: number): number {
+  const { table } = columns;
+  const { start, entries } = table.index;
+  let nlink = 2;
+  for (let i = start[directory]!; i < start[directory + 1]!; i++) {
+    const child = entries[i]!;
+    if (table.isDirectory(child) && table.hardlink[child] === NOT_LINKED) nlink++;
   }
-  if (dots === 0) dots = visitDot(visit, '.');
-  if (dots === 1) visitDot(visit, '..');
-}
-
-function visitDot(visit: (name: ByteString, child: '.' | '..') => void, name: '.' | '..'): number {
-  visit(name as string as ByteString, name);
-  return name.length;
-}
-
-/** Whole blocks and left-over bytes of a directory's entries. */
-function measureDirectory(children: readonly TreeNode[]): { blocks: number; tail: number } {
-  let blocks = 0;
-  let used = 0;
-  forEachDirent(children, (name) => {
-    const size = ErofsDirent.size + name.length;
-    if (used + size > EROFS_BLOCK_SIZE) {
-      blocks++;
-      used = 0;
-    }
-    used += size;
-  });
-  return used > TAIL_MAX ? { blocks: blocks + 1, tail: 0 } : { blocks, tail: used };
-}
-
-function xattrAreaSize(list: readonly ImageXattr[]): number {
-  if (list.length === 0) return 0;
-  let size = ErofsXattrIbodyHeader.size;
-  let shared = 0;
-  for (const xattr of list) {
-    if (xattr.sharedAt >= 0 && shared < SHARED_XATTRS_PER_INODE_MAX) {
-      shared++;
-      size += 4;
-    } else size += xattr.size;
-  }
-  return size;
-}
-
-function placeSharedXattrs(shared: readonly ImageXattr[]): number {
-  let size = 0;
-  for (const xattr of shared) {
-    xattr.sharedAt = size;
-    size += xattr.size;
-  }
-  return size;
+  columns.nlink[inode] = nlink;
+  const dirents = columns.dirents;
+  dirents.load(directory);
+  const isWhole = dirents.lastSize > TAIL_MAX;
+  const blocks = isWhole ? dirents.blockCount : dirents.blockCount - 1;
+  const tail = isWhole ? 0 : dirents.lastSize;
+  columns.dataBlocks[inode] = blocks;
+  columns.tailSize[inode] = tail;
+  return blocks * EROFS_BLOCK_SIZE + tail;
 }
 
 /** Gives every inode its position and returns the end of the last one, rounded up to a slot. */
@@ -372,6 +285,10 @@ function placeInodes(columns: InodeColumns): number {
     position = alignSlot(position + head + columns.tailSize[inode]!);
   }
   return position;
+}
+
+function isSymlink({ table, entries }: InodeColumns, inode: number): boolean {
+  return (table.mode[entries[inode]!]! & S_IFMT) === S_IFLNK;
 }
 
 function alignSlot(position: number): number {
@@ -390,7 +307,7 @@ function paddingBefore(
   head: number,
 ): number {
   const tail = columns.tailSize[inode]!;
-  if (isSymlink(columns.nodes[inode]!)) {
+  if (isSymlink(columns, inode)) {
     const total = head + tail;
     if (total >= EROFS_BLOCK_SIZE) moveTailToBlock(columns, inode);
     // Kernels before 6.12 refuse a symlink whose inode and target do not share a block.

@@ -4,11 +4,7 @@
  * Nothing is decided here; where things go and how large they are is in the layout. Field order follows the
  * records in runtime/format/erofs.ts, and a test decodes what this wrote with them.
  */
-import {
-  COMPOSEFS_FLAGS_HAS_ACL,
-  ComposefsHeader,
-  SHARED_XATTRS_PER_INODE_MAX,
-} from '../../runtime/format/composefs.ts';
+import { COMPOSEFS_FLAGS_HAS_ACL, ComposefsHeader } from '../../runtime/format/composefs.ts';
 import {
   EROFS_BLKSZBITS,
   EROFS_BLOCK_SIZE,
@@ -25,30 +21,17 @@ import {
   EROFS_INODE_FLAT_INLINE,
   EROFS_INODE_FLAT_PLAIN,
   EROFS_SUPER_OFFSET,
-  EROFS_XATTR_FILTER_DEFAULT,
   ErofsDirent,
+  ErofsInodeCompact,
+  ErofsInodeExtended,
   ErofsSuperblock,
   ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
-import type { ByteString } from './byte-string.ts';
-import type { ImageXattr } from './image-xattrs.ts';
+import type { EntryTable } from './entry-table.ts';
 import { ImageSink, type ConsumeBytes } from './image-sink.ts';
-import { chunkBits, forEachDirent, nidOf, type ImageLayout } from './layout.ts';
-import {
-  isDirectory,
-  isRegular,
-  isSymlink,
-  isWhiteout,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  type TreeNode,
-} from './tree.ts';
+import { type Dirents, DOT_DOT } from './dirents.ts';
+import { chunkBits, nidOf, type ImageLayout } from './layout.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from './tree.ts';
 
 /** EROFS file types by the type bits of a mode, shifted down. */
 const FILE_TYPES = new Uint8Array(16);
@@ -65,6 +48,10 @@ for (const [type, value] of [
   FILE_TYPES[type >> TYPE_SHIFT] = value;
 }
 
+const COMPACT = ErofsInodeCompact.at;
+const EXTENDED = ErofsInodeExtended.at;
+const DIRENT = ErofsDirent.at;
+
 /** Writes the image in pieces to `consume`, in order. */
 export function writeImage(layout: ImageLayout, consume: ConsumeBytes): void {
   const writer = new ImageWriter(layout, new ImageSink(consume));
@@ -73,15 +60,15 @@ export function writeImage(layout: ImageLayout, consume: ConsumeBytes): void {
 
 class ImageWriter {
   readonly #layout: ImageLayout;
+  readonly #table: EntryTable;
   readonly #sink: ImageSink;
-  /** The entries of the directory being written: names, inode numbers, and where each block begins. */
-  #names: ByteString[] = [];
-  #targets: number[] = [];
-  #blockStarts: number[] = [];
+  readonly #dirents: Dirents;
 
   constructor(layout: ImageLayout, sink: ImageSink) {
     this.#layout = layout;
+    this.#table = layout.inodes.table;
     this.#sink = sink;
+    this.#dirents = layout.inodes.dirents;
   }
 
   write(): void {
@@ -89,7 +76,7 @@ class ImageWriter {
     this.#writeHeaders();
     for (let inode = 0; inode < inodes.count; inode++) this.#writeInode(inode);
     this.#sink.padTo(this.#layout.inodesEnd);
-    for (const xattr of sharedXattrs) this.#writeXattr(xattr);
+    for (const xattr of sharedXattrs) xattr.write(this.#sink);
     this.#sink.padTo(firstDataBlock * EROFS_BLOCK_SIZE);
     for (let inode = 0; inode < inodes.count; inode++) {
       if (inodes.dataBlocks[inode]! > 0) this.#writeDataBlocks(inode);
@@ -136,190 +123,170 @@ class ImageWriter {
   }
 
   #writeInode(inode: number): void {
-    const { inodes } = this.#layout;
-    const sink = this.#sink;
-    const node = inodes.nodes[inode]!;
-    const extended = inodes.extended[inode]!;
+    const { inodes, xattrs, inodesEnd } = this.#layout;
+    const entry = inodes.entries[inode]!;
     const xattrSize = inodes.xattrSize[inode]!;
-    sink.padTo(inodes.position[inode]!);
-    sink.u16(this.#dataLayout(inode, node) * 2 + extended);
-    sink.u16(xattrSize === 0 ? 0 : (xattrSize - ErofsXattrIbodyHeader.size) / 4 + 1);
-    sink.u16(this.#mode(inode, node));
-    if (extended === 1) this.#writeExtendedRest(inode, node);
-    else this.#writeCompactRest(inode, node);
-    if (xattrSize > 0) this.#writeXattrArea(inodes.xattrs[inode]!);
-    if (inodes.tailSize[inode]! > 0) this.#writeTail(inode, node);
+    this.#sink.padTo(inodes.position[inode]!);
+    if (inodes.extended[inode] === 1) this.#writeExtended(inode, entry, xattrSize);
+    else this.#writeCompact(inode, entry, xattrSize);
+    if (xattrSize > 0) {
+      xattrs.write(this.#sink, inodes.xattrLists[inode]!, entry, inodesEnd % EROFS_BLOCK_SIZE);
+    }
+    if (inodes.tailSize[inode]! > 0) this.#writeTail(inode, entry);
   }
 
-  #writeCompactRest(inode: number, node: TreeNode): void {
-    const { inodes } = this.#layout;
-    const sink = this.#sink;
-    sink.u16(inodes.nlink[inode]!);
-    sink.u32(this.#size(inode, node));
-    sink.u32(0);
-    sink.u32(this.#union(inode, node));
-    sink.u32(inode);
-    sink.u16(node.uid);
-    sink.u16(node.gid);
-    sink.u32(0);
+  #writeCompact(inode: number, entry: number, xattrSize: number): void {
+    const at = this.#sink.record(ErofsInodeCompact.size);
+    const { view } = this.#sink;
+    const { uid, gid } = this.#table;
+    view.setUint16(at + COMPACT.i_format, this.#dataLayout(inode, entry) * 2, true);
+    view.setUint16(at + COMPACT.i_xattr_icount, xattrCount(xattrSize), true);
+    view.setUint16(at + COMPACT.i_mode, this.#mode(entry), true);
+    view.setUint16(at + COMPACT.i_nlink, this.#layout.inodes.nlink[inode]!, true);
+    view.setUint32(at + COMPACT.i_size, this.#size(inode, entry), true);
+    view.setUint32(at + COMPACT.i_u, this.#union(inode, entry), true);
+    view.setUint32(at + COMPACT.i_ino, inode, true);
+    view.setUint16(at + COMPACT.i_uid, uid[entry]!, true);
+    view.setUint16(at + COMPACT.i_gid, gid[entry]!, true);
   }
 
-  #writeExtendedRest(inode: number, node: TreeNode): void {
-    const { inodes } = this.#layout;
-    const sink = this.#sink;
-    sink.u16(0);
-    sink.u64(this.#size(inode, node));
-    sink.u32(this.#union(inode, node));
-    sink.u32(inode);
-    sink.u32(node.uid);
-    sink.u32(node.gid);
-    sink.u64(node.mtimeSec);
-    sink.u32(node.mtimeNsec);
-    sink.u32(inodes.nlink[inode]!);
-    sink.fill(0, 16);
+  #writeExtended(inode: number, entry: number, xattrSize: number): void {
+    const at = this.#sink.record(ErofsInodeExtended.size);
+    const { view } = this.#sink;
+    const { uid, gid, mtimeLow, mtimeHigh, mtimeNsec } = this.#table;
+    const size = this.#size(inode, entry);
+    view.setUint16(at + EXTENDED.i_format, this.#dataLayout(inode, entry) * 2 + 1, true);
+    view.setUint16(at + EXTENDED.i_xattr_icount, xattrCount(xattrSize), true);
+    view.setUint16(at + EXTENDED.i_mode, this.#mode(entry), true);
+    view.setUint32(at + EXTENDED.i_size, size >>> 0, true);
+    view.setUint32(at + EXTENDED.i_size + 4, size / 2 ** 32, true);
+    view.setUint32(at + EXTENDED.i_u, this.#union(inode, entry), true);
+    view.setUint32(at + EXTENDED.i_ino, inode, true);
+    view.setUint32(at + EXTENDED.i_uid, uid[entry]!, true);
+    view.setUint32(at + EXTENDED.i_gid, gid[entry]!, true);
+    view.setUint32(at + EXTENDED.i_mtime, mtimeLow[entry]!, true);
+    view.setInt32(at + EXTENDED.i_mtime + 4, mtimeHigh[entry]!, true);
+    view.setUint32(at + EXTENDED.i_mtime_nsec, mtimeNsec[entry]!, true);
+    view.setUint32(at + EXTENDED.i_nlink, this.#layout.inodes.nlink[inode]!, true);
   }
 
   /** A whiteout is stored as an empty regular file with attributes that say what it is. */
-  #isEscapedWhiteout(inode: number, node: TreeNode): boolean {
-    return isWhiteout(node) && !this.#layout.inodes.isStub(inode);
+  #mode(entry: number): number {
+    const mode = this.#table.mode[entry]!;
+    return this.#table.isWhiteout(entry) ? (mode & ~S_IFMT) | S_IFREG : mode;
   }
 
-  #mode(inode: number, node: TreeNode): number {
-    return this.#isEscapedWhiteout(inode, node) ? (node.mode & ~S_IFMT) | S_IFREG : node.mode;
-  }
-
-  #dataLayout(inode: number, node: TreeNode): number {
-    if (isExternal(node)) return EROFS_INODE_CHUNK_BASED;
+  #dataLayout(inode: number, entry: number): number {
+    if (this.#table.isExternal(entry)) return EROFS_INODE_CHUNK_BASED;
     return this.#layout.inodes.tailSize[inode]! > 0
       ? EROFS_INODE_FLAT_INLINE
       : EROFS_INODE_FLAT_PLAIN;
   }
 
-  #size(inode: number, node: TreeNode): number {
+  #size(inode: number, entry: number): number {
     const { inodes } = this.#layout;
-    if (isDirectory(node)) {
-      return inodes.dataBlocks[inode]! * EROFS_BLOCK_SIZE + inodes.tailSize[inode]!;
+    const table = this.#table;
+    switch (table.mode[entry]! & S_IFMT) {
+      case S_IFDIR:
+        return inodes.dataBlocks[inode]! * EROFS_BLOCK_SIZE + inodes.tailSize[inode]!;
+      case S_IFLNK:
+        return table.dataSize[entry]!;
+      case S_IFREG:
+        return table.size[entry]!;
+      default:
+        return 0;
     }
-    if (isSymlink(node)) return node.payload!.length;
-    return isRegular(node) ? node.size : 0;
   }
 
-  #union(inode: number, node: TreeNode): number {
+  #union(inode: number, entry: number): number {
     const { inodes } = this.#layout;
-    const type = node.mode & S_IFMT;
-    if (type === S_IFCHR || type === S_IFBLK) return node.rdev;
+    const table = this.#table;
+    const type = table.mode[entry]! & S_IFMT;
+    if (type === S_IFCHR || type === S_IFBLK) return table.rdev[entry]!;
     const block = inodes.dataBlocks[inode]! > 0 ? inodes.firstBlock[inode]! : 0;
-    if (!isExternal(node)) return block;
+    if (!table.isExternal(entry)) return block;
     // The chunk format is 16 bits wide and overwrites the low half of a block address.
-    return ((block & 0xffff0000) | (chunkBits(node.size) - EROFS_BLKSZBITS)) >>> 0;
+    return ((block & 0xffff0000) | (chunkBits(table.size[entry]!) - EROFS_BLKSZBITS)) >>> 0;
   }
 
-  #writeXattrArea(list: readonly ImageXattr[]): void {
-    const sink = this.#sink;
-    let filter = EROFS_XATTR_FILTER_DEFAULT;
-    let sharedCount = 0;
-    for (const xattr of list) {
-      filter &= ~xattr.filterBit;
-      if (xattr.sharedAt >= 0 && sharedCount < SHARED_XATTRS_PER_INODE_MAX) sharedCount++;
-    }
-    sink.u32(filter >>> 0);
-    sink.u8(sharedCount);
-    sink.fill(0, 7);
-    let left = sharedCount;
-    const base = this.#layout.inodesEnd % EROFS_BLOCK_SIZE;
-    for (const xattr of list) {
-      if (xattr.sharedAt < 0 || left === 0) continue;
-      sink.u32((base + xattr.sharedAt) / 4);
-      left--;
-    }
-    left = sharedCount;
-    for (const xattr of list) {
-      if (xattr.sharedAt >= 0 && left > 0) left--;
-      else this.#writeXattr(xattr);
-    }
-  }
-
-  #writeXattr(xattr: ImageXattr): void {
-    const sink = this.#sink;
-    sink.u8(xattr.suffix.length);
-    sink.u8(xattr.index);
-    sink.u16(xattr.valueSize);
-    sink.string(xattr.suffix);
-    xattr.writeValue(sink);
-    sink.fill(0, xattr.size - 4 - xattr.suffix.length - xattr.valueSize);
-  }
-
-  #writeTail(inode: number, node: TreeNode): void {
+  #writeTail(inode: number, entry: number): void {
     const tailSize = this.#layout.inodes.tailSize[inode]!;
-    if (isDirectory(node)) {
-      this.#loadDirents(inode);
-      this.#writeDirents(this.#blockStarts.length - 1);
-    } else if (isSymlink(node)) this.#sink.string(node.payload!);
-    else if (node.content === undefined) this.#sink.fill(0xff, tailSize);
-    else this.#sink.bytes(node.content.subarray(node.content.length - tailSize));
+    const table = this.#table;
+    if (table.isDirectory(entry)) {
+      this.#dirents.load(entry);
+      this.#writeDirents(inode, this.#dirents.blockCount - 1);
+    } else if (table.isExternal(entry)) this.#sink.fill(0xff, tailSize);
+    else this.#writeData(entry, table.dataSize[entry]! - tailSize, tailSize);
+  }
+
+  /** A part of the target of a symlink, or of a file's content. */
+  #writeData(entry: number, from: number, size: number): void {
+    const { heap, dataAt } = this.#table;
+    const place = dataAt[entry]!;
+    this.#sink.range(heap.chunkOf(place), heap.offsetOf(place) + from, size);
   }
 
   #writeDataBlocks(inode: number): void {
     const { inodes } = this.#layout;
     const sink = this.#sink;
-    const node = inodes.nodes[inode]!;
+    const table = this.#table;
+    const entry = inodes.entries[inode]!;
     const blocks = inodes.dataBlocks[inode]!;
     const end = sink.position + blocks * EROFS_BLOCK_SIZE;
-    if (isDirectory(node)) {
-      this.#loadDirents(inode);
+    if (table.isDirectory(entry)) {
+      this.#dirents.load(entry);
       for (let block = 0; block < blocks; block++) {
-        this.#writeDirents(block);
+        this.#writeDirents(inode, block);
         sink.padTo(Math.ceil(sink.position / EROFS_BLOCK_SIZE) * EROFS_BLOCK_SIZE);
       }
-    } else if (isSymlink(node)) sink.string(node.payload!);
-    else if (node.content === undefined) sink.fill(0xff, EROFS_BLOCK_SIZE);
-    else sink.bytes(node.content.subarray(0, blocks * EROFS_BLOCK_SIZE));
+    } else if (table.isExternal(entry)) sink.fill(0xff, EROFS_BLOCK_SIZE);
+    else this.#writeData(entry, 0, Math.min(table.dataSize[entry]!, blocks * EROFS_BLOCK_SIZE));
     sink.padTo(end);
   }
 
-  /** Lists a directory's entries and cuts them into blocks; the last block may be the tail. */
-  #loadDirents(inode: number): void {
-    const { inodes } = this.#layout;
-    this.#names = [];
-    this.#targets = [];
-    this.#blockStarts = [0];
-    let used = 0;
-    let nextOwn = inodes.firstChild[inode]!;
-    forEachDirent(inodes.children[inode]!, (name, child) => {
-      const size = ErofsDirent.size + name.length;
-      if (used + size > EROFS_BLOCK_SIZE) {
-        this.#blockStarts.push(this.#names.length);
-        used = 0;
-      }
-      used += size;
-      this.#names.push(name);
-      if (child === '.') this.#targets.push(inode);
-      else if (child === '..') this.#targets.push(inodes.parent[inode]!);
-      else if (child.hardlink === undefined) this.#targets.push(nextOwn++);
-      else this.#targets.push(inodes.hardlinkTargets.get(child.hardlink)!);
-    });
-  }
-
   /** Writes one block of the loaded directory: records, then names. */
-  #writeDirents(block: number): void {
+  #writeDirents(inode: number, block: number): void {
     const { inodes } = this.#layout;
+    const { entries, blockStarts } = this.#dirents;
+    const { heap, nameAt, nameSize, parent } = this.#table;
     const sink = this.#sink;
-    const from = this.#blockStarts[block]!;
-    const to = this.#blockStarts[block + 1] ?? this.#names.length;
+    const from = blockStarts[block]!;
+    const to = blockStarts[block + 1]!;
     let nameoff = (to - from) * ErofsDirent.size;
+    let at = sink.record(nameoff);
+    const { view, buffer } = sink;
     for (let i = from; i < to; i++) {
-      const target = this.#targets[i]!;
-      sink.u64(nidOf(inodes, target));
-      sink.u16(nameoff);
-      sink.u8(FILE_TYPES[this.#mode(target, inodes.nodes[target]!) >> TYPE_SHIFT]!);
-      sink.u8(0);
-      nameoff += this.#names[i]!.length;
+      const entry = entries[i]!;
+      let target = inode;
+      if (entry >= 0) target = inodes.inodeOf[entry]!;
+      else if (entry === DOT_DOT) target = inodes.inodeOf[parent[inodes.entries[inode]!]!]!;
+      const nid = nidOf(inodes, target);
+      view.setUint32(at + DIRENT.nid, nid >>> 0, true);
+      view.setUint32(at + DIRENT.nid + 4, nid / 2 ** 32, true);
+      view.setUint16(at + DIRENT.nameoff, nameoff, true);
+      view.setUint8(
+        at + DIRENT.file_type,
+        FILE_TYPES[this.#mode(inodes.entries[target]!) >> TYPE_SHIFT]!,
+      );
+      at += ErofsDirent.size;
+      nameoff += entry >= 0 ? nameSize[entry]! : -entry;
     }
-    for (let i = from; i < to; i++) sink.string(this.#names[i]!);
+    at = sink.record(nameoff - (to - from) * ErofsDirent.size);
+    for (let i = from; i < to; i++) {
+      const entry = entries[i]!;
+      if (entry < 0) {
+        for (let left = -entry; left > 0; left--) buffer[at++] = 0x2e;
+        continue;
+      }
+      const place = nameAt[entry]!;
+      const chunk = heap.chunkOf(place);
+      const start = heap.offsetOf(place);
+      for (let k = start; k < start + nameSize[entry]!; k++) buffer[at++] = chunk[k]!;
+    }
   }
 }
 
-/** Whether a file's bytes are in the object store: its inode then only has holes. */
-function isExternal(node: TreeNode): boolean {
-  return isRegular(node) && node.size > 0 && node.content === undefined;
+/** What an inode says of the size of its attributes. */
+function xattrCount(size: number): number {
+  return size === 0 ? 0 : (size - ErofsXattrIbodyHeader.size) / 4 + 1;
 }
