@@ -6,9 +6,11 @@
  *
  * `process` is the global one: importing node:process asks it for its stdin, which makes descriptor 0 non-blocking.
  */
+import { limitInlining } from './cli/compiler.ts';
 import { EXIT_INTERRUPTED, runMain } from './cli/main-run.ts';
 import { VERSION } from './version.ts';
 
+limitInlining(process.versions.node);
 const interruption = new AbortController();
 let isWatched = false;
 
