@@ -46,6 +46,7 @@ const PRODUCT_FILES = new Set([
   'BOOTSET.yaml',
   'boot.json',
   'config.json',
+  'manifest.json',
   'provenance.json',
   'release.json',
   'run.json',
