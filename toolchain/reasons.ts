@@ -90,6 +90,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_SELINUX_POLICY:
     'an SELinux policy has what cannot be followed exactly, or takes too much work',
   CONFIG_SOURCE_DATE_EPOCH: 'SOURCE_DATE_EPOCH is not a number of seconds',
+  CONFIG_STARTUP_LIST: 'a start-up list names no file, or what is no file of the tree',
   CONFIG_STORE_SIZE: 'the files of the store do not fit into its size',
   CONFIG_TARGET_KERNEL: 'the kernel that an image is for would refuse it',
   CONFIG_TRUST_NOT_ROOT: 'a trust file holds a certificate that is not a self-signed root',
@@ -214,6 +215,9 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   HOST_HISTORY_SERVER: 'the server of a history cannot be reached, or refuses',
   HOST_IO_COUNT: 'a virtual board and QEMU do not agree about what was read, or nobody counted',
   HOST_IO_TRACE: "QEMU's trace of a disk is none, or has what cannot be counted",
+  HOST_LAYOUT_REPORT:
+    'a virtual board could not do what a comparison asked, or its report is damaged',
+  HOST_LAYOUT_TREE: 'a layout of a comparison shows another tree than it was made from',
   HOST_MOUNT_BUSY: 'a mount cannot be taken away while something uses it',
   HOST_MOUNT_UNREADABLE: 'it cannot be told which objects a mount needs, so nothing was deleted',
   HOST_NO_NETWORK:

@@ -46,7 +46,7 @@ export function requireCounted({ outcome, io, notes }: BootRecord): void {
 
 /** Attributes every request. Throws HOST_IO_COUNT where guest and QEMU do not agree, or where nobody counted. */
 export function countIo(record: BootRecord, trace: DiskTrace): IoCounts {
-  const counted = attributeIo(record, createJudge(trace.kernel));
+  const counted = attributeIo(record, judgeCounters(trace.kernel));
   if (counted === undefined) throw refusal('the board did not count', OLD);
   const afterwards = minus(sum(trace.kernel), counted.total);
   return { ...counted, outside: { firmware: sum(trace.firmware), afterwards } };
@@ -84,8 +84,8 @@ function asCounted(_: string, counters: DiskCounters): IoCount {
   return { reads: readRequests, readBytes, writes: writeRequests, writeBytes };
 }
 
-/** What the disk did by the time the guest had counted so much. */
-function createJudge(
+/** What the disk did by the time the guest had counted so much; the result throws HOST_IO_COUNT where they differ. */
+export function judgeCounters(
   requests: readonly DiskRequest[],
 ): (name: string, counters: DiskCounters) => IoCount {
   const readBytes = runningSum(requests, 'read');

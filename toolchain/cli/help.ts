@@ -67,6 +67,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   records: 'Boot records',
   history: 'History of boots',
   qa: 'Measuring boards',
+  bench: 'Comparisons',
 };
 
 /** `<name>`, `[name]`, `<name...>` or `[name...]`. */

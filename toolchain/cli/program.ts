@@ -7,6 +7,7 @@
  */
 import { Command as Parser, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
+import { benchLayouts } from '../commands/bench-layouts.ts';
 import { boardCheck } from '../commands/board-check.ts';
 import { boardList } from '../commands/board-list.ts';
 import { boardShow } from '../commands/board-show.ts';
@@ -87,6 +88,7 @@ export const COMMANDS: readonly Command[] = [
   historyShow,
   historyTrend,
   historyExport,
+  benchLayouts,
   doctor,
 ];
 

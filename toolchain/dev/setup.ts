@@ -87,6 +87,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     debian: 'xfsprogs',
     why: 'object stores that share blocks with their source',
   },
+  { tool: 'mksquashfs', debian: 'squashfs-tools', why: 'makes squashfs images to compare with' },
   {
     tool: 'mmdebstrap',
     debian: 'mmdebstrap',
@@ -124,6 +125,7 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
   { tool: 'sqlite3', debian: 'sqlite3', why: 'outside judge of the history of boots' },
   { tool: 'umoci', debian: 'umoci', why: 'outside maker and judge of OCI images' },
   { tool: 'valgrind', debian: 'valgrind', why: 'counts the instructions of fixed work' },
+  { tool: 'veritysetup', debian: 'cryptsetup-bin', why: 'makes dm-verity images to compare with' },
   { tool: 'xmllint', debian: 'libxml2-utils', why: 'outside judge of test results and pictures' },
   {
     tool: 'xz',
