@@ -1,6 +1,8 @@
 /** What the writer puts where, read back field by field with the records and not with the reader. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { toHex } from '../../runtime/format/bytes.ts';
 import { ComposefsHeader } from '../../runtime/format/composefs.ts';
 import {
   EROFS_SLOT_SIZE,
@@ -11,6 +13,7 @@ import {
   ErofsXattrIbodyHeader,
 } from '../../runtime/format/erofs.ts';
 import { openImage } from '../../runtime/format/erofs-image.ts';
+import { fsVerityDigest } from '../../runtime/format/fsverity.ts';
 import { xxh32 } from '../../runtime/format/xxh32.ts';
 import { buildImage, imageBytes } from '../../toolchain/image/build.ts';
 import { byteStringOfText } from '../../toolchain/image/byte-string.ts';
@@ -223,6 +226,18 @@ test('the sink hands on whole blocks and keeps every byte in order', () => {
   assert.is(Buffer.compare(Buffer.concat(pieces), Buffer.concat(expected)), 0);
   assert.ok(pieces.slice(0, -1).every((piece) => piece.length % 4096 === 0));
   assert.throws(() => sink.padTo(1), /overlap/);
+});
+
+test('an image in memory is the same as one that is streamed, however many pieces it comes in', () => {
+  const names = Array.from({ length: 6000 }, (_, i) => `/${'n'.repeat(200)}${i}`);
+  const lines = names.map((name) => `${name} 0 100644 1 0 0 0 0.0 - - -`);
+  const root = parseDump(Buffer.from(`${[ROOT, ...lines].join('\n')}\n`));
+  const bytes = imageBytes(root);
+  assert.ok(bytes.length > 2 ** 20);
+  assert.is(
+    toHex(fsVerityDigest(bytes, 'sha256', hashFunction('sha256'))),
+    buildImage(root).digest,
+  );
 });
 
 test.run();
