@@ -116,6 +116,35 @@ test('debugfs reads every file of the store, and fsverity gives it the digest of
   }
 });
 
+test('an order of boot: e2fsck is content, and debugfs finds the files side by side, each as it was', async () => {
+  const debugfs = requireTool('debugfs', 'e2fsprogs');
+  const fsverity = requireTool('fsverity', 'fsverity');
+  const disk = join(base.path, 'ordered.img');
+  const largest = sealedObject(1_000_000);
+  const order = [largest.name, slotManifest('a'), sealedObject(1).name, sealedObject(4097).name];
+  const { boot, store } = lab;
+  const { partitions } = await buildDisk({ output: disk, boot, store, order, state: TEST_STATE });
+  const { offset } = partitions.find(({ name }) => name === PARTITION.STORE)!;
+  await checkFileSystem(disk, offset);
+  assert.equal((await checkDisk(disk, { policy: policy() })).findings, []);
+  const image = `${disk}?offset=${offset}`;
+  const blocks = order.flatMap((name) =>
+    runTool(debugfs, ['-R', `blocks /${name}`, image])
+      .trim()
+      .split(/\s+/)
+      .map(Number),
+  );
+  assert.ok(blocks.length > 250, String(blocks.length));
+  assert.equal(
+    blocks,
+    blocks.map((_, index) => blocks[0]! + index),
+  );
+  const out = join(base.path, 'ordered-file');
+  runTool(debugfs, ['-R', `dump /${largest.name} ${out}`, image]);
+  const digest = runTool(fsverity, ['digest', '--compact', '--hash-alg=sha256', out]);
+  assert.is(digest.trim(), largest.digest);
+});
+
 test('the disk is good, signatures and boot files included', async () => {
   const report = await checkDisk(lab.disk, { policy: policy() });
   assert.equal(report.findings, []);

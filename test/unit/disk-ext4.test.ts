@@ -37,13 +37,17 @@ const FILES: readonly StoreFile[] = [
   }),
 ];
 
-async function imageOf(files: readonly StoreFile[], sizeBytes?: number): Promise<Buffer> {
+async function imageOf(
+  files: readonly StoreFile[],
+  sizeBytes?: number,
+  order?: readonly string[],
+): Promise<Buffer> {
   using dir = tempDir();
   const path = join(dir.path, 'ext4');
   const size = sizeBytes ?? neededBytes(withSizes(files), 50, MIB);
   const fd = openSync(path, 'w+');
   ftruncateSync(fd, size);
-  await writeSealedExt4(fd, 0, { files, sizeBytes: size, uuid: UUID, label: 'test' });
+  await writeSealedExt4(fd, 0, { files, order, sizeBytes: size, uuid: UUID, label: 'test' });
   return readFileSync(path);
 }
 
@@ -268,6 +272,59 @@ test('random damage gives the right content or a ColdsealError, and ends', async
     }
   }
   assert.ok(refused > 30, `${refused}`);
+});
+
+// --- the order of a boot ---
+
+/** Not by name: a large file, the manifest, a small one, one that is not there, an empty one. */
+const ORDER = [
+  sealedObject(1_000_000).name,
+  'slots/a/manifest.cose',
+  sealedObject(10).name,
+  'objects/00/none',
+  sealedObject(0).name,
+];
+
+test('files of an order come first, side by side, with the inodes that lead to them', () => {
+  const sized = withSizes(FILES);
+  const plan = planExt4(sized, neededBytes(sized, 50, MIB), ORDER);
+  const there = ORDER.filter((name) => name !== 'objects/00/none');
+  assert.equal(
+    plan.files.slice(0, there.length).map(({ file }) => file.name),
+    there,
+  );
+  const blocks = plan.files
+    .slice(0, there.length)
+    .flatMap(({ runs }) =>
+      runs.flatMap(({ physical, count }) => Array.from({ length: count }, (_, i) => physical + i)),
+    );
+  assert.equal(
+    blocks,
+    blocks.map((_, index) => blocks[0]! + index),
+  );
+  // The root, lost+found, then what is above the first file, and so on.
+  const [first] = there;
+  assert.equal(
+    plan.directories.slice(2, 6).map(({ path }) => path),
+    ['objects', first!.slice(0, 10), 'slots', 'slots/a'],
+  );
+  const inodes = [...plan.directories, ...plan.files].map(({ inode }) => inode);
+  assert.equal(
+    inodes,
+    [...inodes].sort((a, b) => a - b),
+  );
+});
+
+test('an order changes where things are, and neither contents nor names nor sizes', async () => {
+  const plain = await imageOf(FILES);
+  const ordered = await imageOf(FILES, plain.length, ORDER);
+  assert.not.ok(plain.equals(ordered));
+  assert.ok(ordered.equals(await imageOf(FILES.toReversed(), plain.length, ORDER)));
+  assert.ok(plain.equals(await imageOf(FILES, plain.length, [])));
+  assert.equal(readAll(ordered, FILES), readAll(plain, FILES));
+  const paths = (image: Uint8Array): string[] =>
+    [...readerOf(image).files()].map(({ path }) => path);
+  assert.equal(paths(ordered), paths(plain));
 });
 
 test.run();

@@ -92,6 +92,8 @@ export interface DiskPlan {
   readonly sizes?: DiskSizes;
   readonly boot: readonly BootFile[];
   readonly store: readonly StoreFile[];
+  /** Names of store files that come first on the disk, in this order; the others follow by name. */
+  readonly order?: readonly string[] | undefined;
   /** The first bytes of the state partition. */
   readonly state: Uint8Array;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
@@ -132,6 +134,7 @@ export async function buildDisk(plan: DiskPlan): Promise<DiskSummary> {
   });
   await writeSealedExt4(fd, store.offset, {
     files: plan.store,
+    order: plan.order,
     sizeBytes: store.size,
     uuid: uuidFrom(seed, 'file system'),
     label: PARTITION.STORE,
@@ -160,10 +163,16 @@ type Sizes = Readonly<Record<'boot' | 'store' | 'state', number>>;
 const totalSize = (files: readonly Content[]): number =>
   files.reduce((sum, file) => sum + contentSize(file), 0);
 
+/** Bytes of the store partition that a disk with these files and sizes has. */
+export function storeSize(store: readonly StoreFile[], sizes: DiskSizes): number {
+  const { store: given, storeSparePercent: spare = 50 } = sizes;
+  return alignUp(given ?? neededBytes(withSizes(store), spare, ALIGNMENT), ALIGNMENT);
+}
+
 function sizesOf({ sizes = {}, boot, store, state }: DiskPlan): Sizes {
   const wanted = {
     boot: sizes.boot ?? Math.max(BOOT_BYTES_DEFAULT, 2 * totalSize(boot)),
-    store: sizes.store ?? neededBytes(withSizes(store), sizes.storeSparePercent ?? 50, ALIGNMENT),
+    store: storeSize(store, sizes),
     state: sizes.state ?? ALIGNMENT,
   };
   if (state.length > wanted.state) {
@@ -185,11 +194,12 @@ function sizesOf({ sizes = {}, boot, store, state }: DiskPlan): Sizes {
 }
 
 /** One hash over everything that goes onto the disk; sealed files are named by their digests. */
-function seedOf({ boot, store, state }: DiskPlan, sizes: Sizes): Uint8Array {
+function seedOf({ boot, store, order = [], state }: DiskPlan, sizes: Sizes): Uint8Array {
   const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1);
   const lines = [
     ...[...boot].sort(byName).map((file) => `boot ${file.name} ${sha256Of(file)}`),
     ...[...store].sort(byName).map((file) => `store ${file.name} ${file.digest ?? sha256Of(file)}`),
+    ...order.map((name) => `order ${name}`),
     `state ${sha256Of({ bytes: state })}`,
     ...Object.entries(sizes).map(([name, size]) => `size ${name} ${size}`),
   ];

@@ -4,6 +4,9 @@
  * All metadata is at the front, in this order: superblock, group descriptors, block bitmaps, inode bitmaps, inode
  * tables. Then one run of blocks in use, directories first and then the files in the order of their names, then
  * nothing but free blocks. So every bitmap is a run of ones and a file has as few extents as its size allows.
+ *
+ * Files of a boot order come first, in that order, and so do the directories on their paths: their inodes share the
+ * first blocks of the table, their blocks are one stretch of the disk. What is in the files is not changed by it.
  */
 import { alignUp } from '../../runtime/format/bytes.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
@@ -82,9 +85,16 @@ interface FileFacts {
   readonly size: number;
 }
 
-/** Plans a file system of `sizeBytes`; throws CONFIG_STORE_SIZE when the files do not fit. */
-export function planExt4<F extends FileFacts>(files: readonly F[], sizeBytes: number): Ext4Plan<F> {
-  const tree = new Tree(files);
+/**
+ * Plans a file system of `sizeBytes`; `order` has names of files that come first. Throws CONFIG_STORE_SIZE when the
+ * files do not fit.
+ */
+export function planExt4<F extends FileFacts>(
+  files: readonly F[],
+  sizeBytes: number,
+  order: readonly string[] = [],
+): Ext4Plan<F> {
+  const tree = new Tree(files, order);
   const blocks = Math.floor(sizeBytes / BLOCK);
   const geometry = geometryOf(blocks, tree.inodes);
   let next = geometry.contentStart;
@@ -117,7 +127,7 @@ export function neededBytes(
   sparePercent: number,
   step: number,
 ): number {
-  const tree = new Tree(files);
+  const tree = new Tree(files, []);
   let content = 0;
   for (const { entries } of tree.directories)
     content += directoryBlocks(entries.map((e) => e.name));
@@ -206,33 +216,35 @@ function directoryBlocks(names: readonly string[]): number {
   return blocks;
 }
 
-/** Directories and files by name; inode numbers: the root, lost+found, other directories, files. */
+/** Directories and files; inode numbers: the root, lost+found, other directories, files. Entries are by name. */
 class Tree<F extends FileFacts> {
   readonly directories: Omit<PlannedDirectory, 'run'>[] = [];
   readonly files: readonly { readonly file: F; readonly inode: number }[];
   readonly inodes: number;
 
-  constructor(unsorted: readonly F[]) {
+  constructor(unsorted: readonly F[], order: readonly string[]) {
     const sorted = [...unsorted].sort((a, b) => (a.name < b.name ? -1 : 1));
-    const paths = new Set<string>();
     for (const [index, { name }] of sorted.entries()) {
       if (!name.split('/').every((part) => NAME.test(part) && part !== '.' && part !== '..')) {
         throw new Error(`not a path below a store: ${name}`);
       }
       if (name === sorted[index + 1]?.name) throw new Error(`twice in a store: ${name}`);
-      for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1)) {
-        paths.add(name.slice(0, at));
-      }
     }
-    const below = [...paths].sort();
+    const below = directoriesAbove(sorted.map(({ name }) => name)).sort();
+    const isThere = new Set(sorted.map(({ name }) => name));
+    const first = order.filter((name) => isThere.has(name));
     const inodeOf = new Map([
       ['', ROOT_INODE],
       [LOST_FOUND, FIRST_INODE],
     ]);
     let next = FIRST_INODE;
-    for (const path of below) inodeOf.set(path, ++next);
-    this.files = sorted.map((file) => ({ file, inode: ++next }));
+    for (const path of new Set([...directoriesAbove(first), ...below])) inodeOf.set(path, ++next);
+    const rank = new Map(first.map((name, index) => [name, index]));
+    const rankOf = ({ name }: F): number => rank.get(name) ?? first.length;
+    const placed = [...sorted].sort((a, b) => rankOf(a) - rankOf(b));
+    this.files = placed.map((file) => ({ file, inode: ++next }));
     this.inodes = next;
+    const inodeOfFile = new Map(this.files.map(({ file, inode }) => [file.name, inode]));
     const entries = new Map<string, { name: string; inode: number; isDirectory: boolean }[]>();
     const add = (path: string, inode: number, isDirectory: boolean): void => {
       const [parent, name] = splitPath(path);
@@ -241,9 +253,9 @@ class Tree<F extends FileFacts> {
       else list.push({ name, inode, isDirectory });
     };
     for (const path of [LOST_FOUND, ...below]) add(path, inodeOf.get(path)!, true);
-    for (const { file, inode } of this.files) {
-      if (paths.has(file.name)) throw new Error(`both file and directory: ${file.name}`);
-      add(file.name, inode, false);
+    for (const { name } of sorted) {
+      if (inodeOf.has(name)) throw new Error(`both file and directory: ${name}`);
+      add(name, inodeOfFile.get(name)!, false);
     }
     for (const [path, inode] of inodeOf) {
       const own = entries.get(path) ?? [];
@@ -252,6 +264,17 @@ class Tree<F extends FileFacts> {
       this.directories.push({ path, inode, parent, subdirectories, entries: own });
     }
   }
+}
+
+/** The directories on the paths of files, each once, parents first. */
+function directoriesAbove(names: readonly string[]): string[] {
+  const paths = new Set<string>();
+  for (const name of names) {
+    for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1)) {
+      paths.add(name.slice(0, at));
+    }
+  }
+  return [...paths];
 }
 
 function splitPath(path: string): [parent: string, name: string] {

@@ -4,7 +4,7 @@
  *
  * A kernel would make the same: data, Merkle tree and descriptor as in sealed-layout.ts, and the VERITY flag on the
  * inode. Each file is hashed while it is written, and its digest must be the one it was announced with. The bytes
- * depend on names, contents, size, UUID and label alone: no clock, owner, mode, locale or directory order gets in
+ * depend on names, contents, order, size, UUID and label alone: no clock, owner, mode, locale or directory gets in
  * (docs/decisions/0037-own-file-systems.md). Times are zero, owner and group root, files 0644, directories 0755.
  */
 import { alignUp } from '../../runtime/format/bytes.ts';
@@ -22,6 +22,8 @@ import { writeAll } from './write-all.ts';
 
 export interface SealedExt4 {
   readonly files: readonly StoreFile[];
+  /** Names of files that come first on the disk, in this order. */
+  readonly order?: readonly string[] | undefined;
   readonly sizeBytes: number;
   /** 16 bytes. */
   readonly uuid: Uint8Array;
@@ -45,7 +47,8 @@ export async function writeSealedExt4(
   base: number,
   options: SealedExt4,
 ): Promise<void> {
-  const plan: Ext4Plan<SizedFile> = planExt4(withSizes(options.files), options.sizeBytes);
+  const { sizeBytes, order } = options;
+  const plan: Ext4Plan<SizedFile> = planExt4(withSizes(options.files), sizeBytes, order);
   const writer = new FileWriter(fd, base);
   let done = 0;
   for (const [index, planned] of plan.files.entries()) {
