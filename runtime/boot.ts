@@ -3,8 +3,9 @@
  * verified, and whatever goes wrong has a reason code, a line in the kernel's log and an end that the board chose.
  *
  * The order: the kernel's file systems, policy and identity, modules, the store, the slot (its try is counted before
- * anything of it is mounted), the manifest, each image measured and mounted on one descriptor, the new root, early
- * containers from within it, init. Up to the change of the root a failing slot is undone and the next one tried.
+ * anything of it is mounted), reading ahead, the manifest, each image measured and mounted on one descriptor, the new
+ * root, early containers from within it, init. Up to the change of the root a failing slot is undone and the next one
+ * tried.
  */
 import { attend } from './attendant.ts';
 import {
@@ -42,6 +43,7 @@ import { checkIdentity } from './identity.ts';
 import { loadModules } from './modules.ts';
 import { probeMountCapabilities } from './mount-capabilities.ts';
 import { Cleanup } from './mount-steps.ts';
+import { readAhead, readAheadList } from './read-ahead.ts';
 import { readSmallFile } from './read-file.ts';
 import {
   chooseSlot,
@@ -109,6 +111,8 @@ function prepare(run: BootRun): void {
   });
   stage(run, 'mount-store', () => mountStore(sys, store));
   run.isStoreMounted = true;
+  const list = run.commandLine.readAhead === undefined ? readAheadList(sys) : '';
+  if (list !== '') stage(run, 'read-ahead', () => readAhead(sys, store, list));
 }
 
 function readPolicy(run: BootRun): NonNullable<BootRun['sealed']> {

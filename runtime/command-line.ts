@@ -3,7 +3,7 @@
  *
  * The bootloader checks the command line together with the kernel, so a key that is not understood is a mistake or an
  * attempt, and is refused. `coldseal.report` names a port for the boot record, `coldseal.io` a disk whose requests
- * are counted; both exist on development boards only.
+ * are counted, `coldseal.read-ahead=off` reads nothing ahead; they exist on development boards only.
  */
 import { ColdsealError } from './format/errors.ts';
 import type { Slot } from './slots.ts';
@@ -17,6 +17,8 @@ export interface CommandLine {
   readonly report?: string;
   /** The disk to count, such as `vda`. */
   readonly io?: string;
+  /** Leave out what is sealed in for reading ahead, to see what a boot needs by itself. */
+  readonly readAhead?: 'off';
 }
 
 /** Words, in which blanks may stand between quotes (Documentation/admin-guide/kernel-parameters.rst). */
@@ -31,7 +33,9 @@ export function parseCommandLine(
   const allowed: Readonly<Record<string, RegExp>> = {
     slot: board.slotCount === 2 ? /^[ab]$/ : /^a$/,
     'on-failure': /^(?:halt|power-off)$/,
-    ...(board.isProduction ? {} : { report: /^[\w.-]{1,64}$/, io: /^\w{1,32}$/ }),
+    ...(board.isProduction
+      ? {}
+      : { report: /^[\w.-]{1,64}$/, io: /^\w{1,32}$/, 'read-ahead': /^off$/ }),
   };
   const values = new Map<string, string>();
   let problem: ColdsealError | undefined;
@@ -51,14 +55,14 @@ export function parseCommandLine(
       );
     }
   }
-  const [slot, onFailure, report, io] = ['slot', 'on-failure', 'report', 'io'].map((key) =>
-    values.get(key),
-  );
+  const keys = ['slot', 'on-failure', 'report', 'io', 'read-ahead'];
+  const [slot, onFailure, report, io, readAhead] = keys.map((key) => values.get(key));
   const commandLine = {
     ...(slot === undefined ? {} : { slot: slot as Slot }),
     ...(onFailure === undefined ? {} : { onFailure: onFailure as 'halt' | 'power-off' }),
     ...(report === undefined ? {} : { report }),
     ...(io === undefined ? {} : { io }),
+    ...(readAhead === undefined ? {} : { readAhead: readAhead as 'off' }),
   };
   return { commandLine, problem };
 }

@@ -22,6 +22,8 @@ export const PARTITION = {
 export const SEALED = '/coldseal';
 export const SEALED_POLICY = `${SEALED}/policy.cbor`;
 export const SEALED_TRUST = `${SEALED}/trust.cbor`;
+/** What a boot will read, in order; there in a release with a profile. */
+export const SEALED_READ_AHEAD = `${SEALED}/read-ahead`;
 /** The file of a kernel module, without compression. */
 export const sealedModule = (name: string): string => `${SEALED}/modules/${name}.ko`;
 export const NEW_ROOT = '/sysroot';

@@ -54,6 +54,14 @@ export interface SysFiles {
   pathOfFd(fd: Fd): string;
 }
 
+/** Filling the kernel's cache before anybody asks. */
+export interface SysReadAhead {
+  /** Has the kernel fetch bytes of a file or block device; it may do less, and does not wait for the medium. */
+  readAhead(fd: Fd, offset: number, length: number): void;
+  /** Fetches the whole Merkle tree of a sealed file, and waits for it. */
+  readTree(fd: Fd): void;
+}
+
 export interface SysVerity {
   measureVerity(fd: Fd): KernelMeasurement;
   /** False when the file system cannot. */
@@ -95,7 +103,7 @@ export interface SysHost {
   kernelRelease(): string;
 }
 
-export interface Sys extends SysFiles, SysVerity, SysMounts, SysHost {}
+export interface Sys extends SysFiles, SysReadAhead, SysVerity, SysMounts, SysHost {}
 
 // --- what only a device does: PID 1 of the initramfs, and the same bundle in the booted system --------------
 

@@ -36,6 +36,7 @@ export const STAGES = [
   'find-store',
   'slot-state',
   'mount-store',
+  'read-ahead',
   'verify',
   'mount',
   'switch-root',

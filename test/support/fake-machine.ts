@@ -224,6 +224,18 @@ export class FakeMachine {
     return copy(bytes, into, offset);
   }
 
+  readAhead(fd: Fd, offset: number, length: number): void {
+    const handle = this.handles.get(fd);
+    this.call(
+      'readAhead',
+      handle !== undefined && 'path' in handle ? handle.path : fd,
+      offset,
+      length,
+    );
+    if (handle?.kind !== 'file' && handle?.kind !== 'device')
+      throw new SysError('readahead', 'EBADF');
+  }
+
   list(path: string): string[] {
     this.call('list', path);
     if (path === '/sys/class/block')
@@ -263,6 +275,10 @@ export class FakeMachine {
 
   pathOfFd(fd: Fd): string {
     return `/proc/self/fd/${fd}`;
+  }
+
+  readTree(fd: Fd): void {
+    this.call('readTree', this.fileOf(fd).path);
   }
 
   measureVerity(fd: Fd): KernelMeasurement {

@@ -116,6 +116,11 @@ export class FakeSys implements Sys {
     return Math.min(bytes.length, into.length);
   }
 
+  readAhead(fd: Fd): void {
+    this.#call('readAhead', fd);
+    this.#get(fd, 'file');
+  }
+
   list(path: string): string[] {
     this.#call('list', path);
     const names = this.#settings.directories?.[path];
@@ -142,6 +147,11 @@ export class FakeSys implements Sys {
 
   pathOfFd(fd: Fd): string {
     return `/proc/self/fd/${fd}`;
+  }
+
+  readTree(fd: Fd): void {
+    this.#call('readTree', fd);
+    this.#get(fd, 'file');
   }
 
   measureVerity(fd: Fd): KernelMeasurement {

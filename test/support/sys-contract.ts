@@ -438,6 +438,30 @@ const WORLD: ContractRow[] = [
     },
   },
   {
+    name: 'reading ahead: whatever is asked, no byte changes',
+    run: ({ sys }, scratch) => {
+      sys.writeFile(`${scratch}/file`, ascii('0123456789'));
+      const fd = sys.open(`${scratch}/file`);
+      for (const [offset, length] of [
+        [0, 10],
+        [4096, 1 << 20],
+        [2, 0],
+      ] as const) {
+        const errno = errnoFrom(() => sys.readAhead(fd, offset, length));
+        // Not every file system can: tmpfs has nothing to read from.
+        check(['nothing thrown', 'EINVAL'].includes(errno), `readAhead: ${errno}`);
+      }
+      const errno = errnoFrom(() => sys.readTree(fd));
+      check(['ENODATA', 'ENOTTY', 'EOPNOTSUPP'].includes(errno), `readTree: ${errno}`);
+      const four = new Uint8Array(4);
+      same([sys.read(fd, four, 0), toByteString(four)], [4, '0123'], 'content');
+      sys.close(fd);
+      for (const call of [() => sys.readAhead(fd, 0, 1), () => sys.readTree(fd)]) {
+        same(errnoFrom(call), 'EBADF', 'after close');
+      }
+    },
+  },
+  {
     name: 'uevents: none in time',
     run: ({ sys }) => {
       const events = sys.openUevents();

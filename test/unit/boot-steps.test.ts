@@ -132,6 +132,8 @@ const LINES: readonly [text: string, expected: object, refused: boolean][] = [
   ['coldseal.on-failure=power-off', { onFailure: 'power-off' }, false],
   ['coldseal.report=org.coldseal.record', { report: 'org.coldseal.record' }, false],
   ['coldseal.io=mmcblk0', { io: 'mmcblk0' }, false],
+  ['coldseal.read-ahead=off', { readAhead: 'off' }, false],
+  ['coldseal.read-ahead=on', {}, true],
   ['"coldseal.slot=b"', { slot: 'b' }, false],
   ['dyndbg="file a.c coldseal.slot=b"', {}, false],
   ['coldseal.slot=c', {}, true],
@@ -167,6 +169,7 @@ test('what the board does not have cannot be asked for', () => {
   assert.not.ok(refused('coldseal.slot=a', { slotCount: 1 }));
   assert.ok(refused('coldseal.report=r', { isProduction: true }));
   assert.ok(refused('coldseal.io=vda', { isProduction: true }));
+  assert.ok(refused('coldseal.read-ahead=off', { isProduction: true }));
 });
 
 // --- partitions ---

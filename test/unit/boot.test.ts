@@ -1,13 +1,19 @@
 /** A boot on a whole fake board: the order, the record, the slots, and what the failure policy does. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { SEALED_POLICY, SEALED_TRUST, sealedModule } from '../../runtime/device-paths.ts';
+import {
+  SEALED_POLICY,
+  SEALED_READ_AHEAD,
+  SEALED_TRUST,
+  sealedModule,
+} from '../../runtime/device-paths.ts';
 import { STAGES } from '../../runtime/format/boot-record.ts';
 import type { DevicePolicy } from '../../runtime/format/device-policy.ts';
 import { toHex } from '../../runtime/format/bytes.ts';
 import {
   imagePath,
   makeBoard,
+  OBJECT_PATH,
   PARTS,
   POLICY,
   powerOn,
@@ -67,7 +73,9 @@ test('a good board boots its active slot, and the record says everything', () =>
 });
 
 test('every stage has its word, its order and an end', () => {
-  const { record } = powerOn(makeBoard());
+  const board = makeBoard();
+  board.initramfs.set(SEALED_READ_AHEAD, Buffer.from(' 4096 4096'));
+  const { record } = powerOn(board);
   const words = record!.stages.map(({ name }) => name.split(' ')[0]!);
   assert.equal([...new Set(words)].sort(), [...STAGES].sort());
   let last = 0;
@@ -111,6 +119,63 @@ test('the order is the order of the design', () => {
     places,
     [...places].sort((a, b) => a - b),
   );
+});
+
+// --- reading ahead ---
+
+const OBJECT_AHEAD = `+${OBJECT_PATH} 0 8192 8192 808`;
+const LIST = [' 16384 8192', 'slots/a/manifest.cose 0 4096', OBJECT_AHEAD].join('\n');
+
+function readAheadCalls(list: string, commandLine = ''): string[] {
+  const board = makeBoard();
+  board.initramfs.set(SEALED_READ_AHEAD, Buffer.from(list, 'latin1'));
+  board.commandLine += commandLine;
+  const { device, end } = powerOn(board);
+  assert.is(end, 'exec', list);
+  assert.equal(device.openHandles, []);
+  const { calls } = device;
+  const from = calls.indexOf('mount ext4 /run/coldseal/store');
+  const to = calls.indexOf('open /run/coldseal/store/slots/a/deny.cose');
+  const made = calls.filter((call) => /^read(Ahead|Tree) /.test(call));
+  assert.equal(
+    calls.slice(from, to).filter((call) => made.includes(call)),
+    made,
+    'between the mount of the store and the first decision about it',
+  );
+  return made;
+}
+
+test('what the list names is read ahead, as soon as the store is mounted', () => {
+  const object = `/run/coldseal/store/${OBJECT_PATH}`;
+  assert.equal(readAheadCalls(LIST), [
+    'readAhead /dev/vda2 16384 8192',
+    'readAhead /run/coldseal/store/slots/a/manifest.cose 0 4096',
+    `readTree ${object}`,
+    `readAhead ${object} 0 8192`,
+    `readAhead ${object} 8192 808`,
+  ]);
+  assert.equal(readAheadCalls(LIST, ' coldseal.read-ahead=off'), []);
+});
+
+test('no list can stop a boot: what is wrong with it is left out', () => {
+  const good = 'slots/a/manifest.cose 0 4096';
+  const call = 'readAhead /run/coldseal/store/slots/a/manifest.cose 0 4096';
+  for (const bad of [
+    '',
+    'objects/00/none 0 1',
+    '+objects/00/none',
+    'slots',
+    '\xff\0 1',
+    '../../x 0 1',
+  ]) {
+    assert.ok(readAheadCalls(`${bad}\n${good}`).includes(call), bad);
+  }
+  readAheadCalls('x'.repeat(70_000));
+  const board = makeBoard();
+  board.initramfs.set(SEALED_READ_AHEAD, Buffer.from(LIST));
+  for (const failCall of ['readAhead', 'readTree', `open ${SEALED_READ_AHEAD}`]) {
+    assert.is(powerOn(board, { failCall }).end, 'exec', failCall);
+  }
 });
 
 test("the manifest's flags become attributes of each mount", () => {

@@ -28,8 +28,10 @@ import {
   terminated,
   throwErrno,
 } from './libc.ts';
-import { enableVerity, measureVerity } from './verity.ts';
+import { enableVerity, measureVerity, readTree } from './verity.ts';
 
+/** arch/x86/entry/syscalls/syscall_64.tbl; asm-generic/unistd.h. */
+const SYS_READAHEAD = process.arch === 'arm64' ? 213 : 187;
 const SYS_MOVE_MOUNT = 429;
 const SYS_FSOPEN = 430;
 const SYS_FSCONFIG = 431;
@@ -60,7 +62,12 @@ const LOOP_ATTEMPTS = 32;
 
 /** The system that this Node runs on. */
 export function createNodeSys(): Sys {
-  return { ...files, ...mounts, measureVerity, enableVerity, kernelRelease: () => release() };
+  const verity = { measureVerity, enableVerity, readAhead, readTree };
+  return { ...files, ...mounts, ...verity, kernelRelease: () => release() };
+}
+
+function readAhead(fd: Fd, offset: number, length: number): void {
+  syscall('readahead', SYS_READAHEAD, fd, offset, length);
 }
 
 const files: Pick<

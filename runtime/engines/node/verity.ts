@@ -1,8 +1,8 @@
 /**
- * fs-verity on Node: the kernel's measure and enable calls on an open file.
+ * fs-verity on Node: the kernel's measure, enable and read calls on an open file.
  *
- * Sources: include/uapi/linux/fsverity.h; the ioctl numbers are `_IOW('f', 133, 128 bytes)` and
- * `_IOWR('f', 134, 4 bytes)` of the generic encoding that x86-64 and aarch64 share.
+ * Sources: include/uapi/linux/fsverity.h; the ioctl numbers are `_IOW('f', 133, 128 bytes)`, `_IOWR('f', 134, 4 bytes)`
+ * and `_IOWR('f', 135, 40 bytes)` of the generic encoding that x86-64 and aarch64 share.
  */
 import {
   VERITY_ALGORITHMS,
@@ -16,6 +16,8 @@ import { libc } from './libc.ts';
 
 const FS_IOC_ENABLE_VERITY = 0x40806685;
 const FS_IOC_MEASURE_VERITY = 0xc0046686;
+const FS_IOC_READ_VERITY_METADATA = 0xc0286687;
+const MERKLE_TREE = 1n;
 const DIGEST_SIZE_MAX = 64;
 
 /** Errnos by which a file system says that it has no fs-verity at all. */
@@ -58,4 +60,20 @@ export function enableVerity(fd: number, algorithm: VerityAlgorithm): boolean {
   if (errno === 'EEXIST') return true;
   if (UNSUPPORTED.has(errno)) return false;
   throw new SysError('FS_IOC_ENABLE_VERITY', errno);
+}
+
+/** Reads a file's whole Merkle tree into the kernel's cache; what the kernel hands over is dropped. */
+export function readTree(fd: number): void {
+  const { ioctl, address, errnoName } = libc();
+  const dropped = Buffer.alloc(64 * 1024);
+  const argument = Buffer.alloc(40);
+  argument.writeBigUInt64LE(MERKLE_TREE, 0);
+  argument.writeBigUInt64LE(BigInt(dropped.length), 16);
+  argument.writeBigUInt64LE(address(dropped), 24);
+  let count: number;
+  do {
+    count = ioctl(fd, FS_IOC_READ_VERITY_METADATA, address(argument));
+    if (count < 0) throw new SysError('FS_IOC_READ_VERITY_METADATA', errnoName());
+    argument.writeBigUInt64LE(argument.readBigUInt64LE(8) + BigInt(count), 8);
+  } while (count > 0);
 }

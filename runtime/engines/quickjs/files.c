@@ -103,6 +103,19 @@ static JSValue call_pread(JSContext *ctx, JSValueConst self, int argc, JSValueCo
     return JS_NewInt64(ctx, (int64_t)done);
 }
 
+/* readahead(fd, offset, length): starts reading; what the kernel does not want to read it leaves out. */
+static JSValue call_readahead(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv)
+{
+    int64_t offset = 0;
+    int64_t length = 0;
+    int fd = -1;
+    (void)self, (void)argc;
+    if (!get_fd(ctx, argv[0], &fd) || !get_integer(ctx, argv[1], "offset", 0, SAFE_MAX, &offset) ||
+        !get_integer(ctx, argv[2], "length", 0, SAFE_MAX, &length))
+        return JS_EXCEPTION;
+    return readahead(fd, offset, (size_t)length) < 0 ? throw_errno(ctx, "readahead", NULL) : JS_UNDEFINED;
+}
+
 /* pwrite(fd, bytes, offset): all of them. */
 static JSValue call_pwrite(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv)
 {
@@ -342,6 +355,28 @@ static JSValue call_measure_verity(JSContext *ctx, JSValueConst self, int argc, 
     return JS_NewArrayFrom(ctx, COUNT_OF(items), items);
 }
 
+/* readTree(fd): has the kernel fetch a sealed file's whole Merkle tree; what it hands over is dropped. */
+static JSValue call_read_tree(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv)
+{
+    static uint8_t dropped[64 * 1024];
+    struct fsverity_read_metadata_arg wanted;
+    int fd = -1;
+    int count = 0;
+    (void)self, (void)argc;
+    if (!get_fd(ctx, argv[0], &fd))
+        return JS_EXCEPTION;
+    memset(&wanted, 0, sizeof wanted);
+    wanted.metadata_type = FS_VERITY_METADATA_TYPE_MERKLE_TREE;
+    wanted.length = sizeof dropped;
+    wanted.buf_ptr = (uintptr_t)dropped;
+    do {
+        count = ioctl(fd, FS_IOC_READ_VERITY_METADATA, &wanted);
+        if (count > 0)
+            wanted.offset += (__u64)count;
+    } while (count > 0 || (count < 0 && errno == EINTR));
+    return count < 0 ? throw_errno(ctx, "FS_IOC_READ_VERITY_METADATA", NULL) : JS_UNDEFINED;
+}
+
 /* enableVerity(fd, number of the algorithm, block size). */
 static JSValue call_enable_verity(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv)
 {
@@ -419,6 +454,7 @@ static const JSCFunctionListEntry FILE_CALLS[] = {
     JS_CFUNC_DEF("stat", 1, call_stat),
     JS_CFUNC_DEF("seekEnd", 1, call_seek_end),
     JS_CFUNC_DEF("pread", 3, call_pread),
+    JS_CFUNC_DEF("readahead", 3, call_readahead),
     JS_CFUNC_DEF("pwrite", 3, call_pwrite),
     JS_CFUNC_DEF("read", 2, call_read),
     JS_CFUNC_DEF("write", 2, call_write),
@@ -431,6 +467,7 @@ static const JSCFunctionListEntry FILE_CALLS[] = {
     JS_CFUNC_DEF("rename", 2, call_rename),
     JS_CFUNC_DEF("list", 1, call_list),
     JS_CFUNC_DEF("measureVerity", 1, call_measure_verity),
+    JS_CFUNC_DEF("readTree", 1, call_read_tree),
     JS_CFUNC_DEF("enableVerity", 3, call_enable_verity),
     JS_CFUNC_DEF("loopFree", 1, call_loop_free),
     JS_CFUNC_DEF("loopConfigure", 4, call_loop_configure),

@@ -15,6 +15,7 @@ export interface Host {
   readonly seekEnd: (fd: Fd) => number;
   /** Fewer bytes than asked for only at the end. */
   readonly pread: (fd: Fd, into: Uint8Array, offset: number) => number;
+  readonly readahead: (fd: Fd, offset: number, length: number) => void;
   readonly pwrite: (fd: Fd, bytes: Uint8Array, offset: number) => void;
   readonly read: (fd: Fd, into: Uint8Array) => number;
   readonly write: (fd: Fd, bytes: Uint8Array) => void;
@@ -27,6 +28,7 @@ export interface Host {
   readonly rename: (from: string, to: string) => void;
   /** Names in byte order. */
   readonly list: (path: string) => string[];
+  readonly readTree: (fd: Fd) => void;
   readonly measureVerity: (fd: Fd) => readonly [algorithm: number, digest: Uint8Array];
   readonly enableVerity: (fd: Fd, algorithm: number, blockSize: number) => void;
   readonly loopFree: (control: Fd) => number;

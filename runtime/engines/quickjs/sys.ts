@@ -20,15 +20,16 @@ import type {
   LogLevel,
   LoopDevice,
   MountAttributes,
-  Sys,
   SysClock,
   SysDevices,
   SysFiles,
   SysMounts,
   SysPower,
   SysProcesses,
+  SysReadAhead,
   SysStat,
   SysTree,
+  SysVerity,
   SysWrites,
 } from '../../sys.ts';
 import { encodeUtf8 } from '../../format/utf8.ts';
@@ -136,8 +137,10 @@ function makeTempDirectory(host: Host): string {
   throw new SysError('mkdir', 'ENOENT', '/tmp');
 }
 
-function verity(host: Host): Pick<Sys, 'measureVerity' | 'enableVerity'> {
+function verity(host: Host): SysReadAhead & SysVerity {
   return {
+    readAhead: (fd, offset, length) => host.readahead(fd, offset, length),
+    readTree: (fd) => host.readTree(fd),
     measureVerity: (fd) => measureVerity(host, fd),
     enableVerity: (fd, algorithm) => {
       try {
