@@ -80,6 +80,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   CONFIG_OBJECT_PATH: 'a dump of a release looks for content where its digest does not say',
   CONFIG_OBJECT_UNDIGESTED: 'a dump of a release refers to content without an fs-verity digest',
   CONFIG_PEM: 'a file has no certificates in PEM, or a damaged one',
+  CONFIG_PROFILE_BOARD: 'a boot profile is of another board than the release',
   CONFIG_QA_CHANGED: 'a measuring run cannot go on, because what it measures is another now',
   CONFIG_RECIPE_CLAMP: 'modification times are to be clamped, and SOURCE_DATE_EPOCH is not set',
   CONFIG_RECIPE_ROOT:
@@ -173,6 +174,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   FORMAT_OCI_LAYOUT: 'an OCI image layout lacks a part, or is none',
   FORMAT_OCI_MEDIA_TYPE: 'a layer of an OCI image is no archive that is read',
   FORMAT_OCI_WHITEOUT: 'a whiteout of a layer takes away a name that no entry has',
+  FORMAT_PROFILE: 'a boot profile is none, or of another schema',
   FORMAT_QA_RUN: 'the file run.json of a measuring run is damaged or of another version',
   FORMAT_RELEASE_JSON: "release.json is not a release's record",
   FORMAT_TAR_ACL: 'an access control list of an archive cannot be told in numbers',
@@ -267,6 +269,7 @@ export const TOOLCHAIN_REASONS: Readonly<Record<string, string>> = {
   USAGE_OPTION_CONFLICT: 'two options or arguments exclude each other, or one has no effect',
   USAGE_OUTPUT_EXISTS: 'the output exists already and --force was not given',
   USAGE_PLAN: 'a plan of boots is none, is out of bounds or takes too many boots',
+  USAGE_PROFILE_LIST: 'a release has none of the files that a list for a boot profile names',
   USAGE_RECORDS_BOARD: 'boot records are of several boards, or of another board than its budget',
   USAGE_STORE_IN_SOURCE: 'the object store lies inside the directory it would be filled from',
   USAGE_TARGET_TOO_SMALL: 'the target has less room than the disk image',

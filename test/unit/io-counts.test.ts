@@ -44,12 +44,12 @@ const Q35 = [
 
 test('a trace gives requests in the order they were done, and the firmware its own', () => {
   assert.equal(parseDiskTrace(Q35.join('\n')), {
-    firmware: [{ kind: 'read', bytes: 512 }],
+    firmware: [{ kind: 'read', offset: 4096, bytes: 512 }],
     kernel: [
-      { kind: 'read', bytes: 4096 },
-      { kind: 'write', bytes: 4096 },
-      { kind: 'other', bytes: 0 },
-      { kind: 'read', bytes: 131_072 },
+      { kind: 'read', offset: 4096, bytes: 4096 },
+      { kind: 'write', offset: 4096, bytes: 4096 },
+      { kind: 'other', offset: 0, bytes: 0 },
+      { kind: 'read', offset: 4096, bytes: 131_072 },
     ],
   });
   const overtaking = [
@@ -78,8 +78,8 @@ test('a driver of an older virtio takes the disk, and one that has not said so d
 test('a flush in the place of a read that is done is no read', () => {
   const lines = [...UP, made('read', '0xa', 1), done('0xa'), done('0xa')];
   assert.equal(parseDiskTrace(lines.join('\n')).kernel, [
-    { kind: 'read', bytes: 512 },
-    { kind: 'other', bytes: 0 },
+    { kind: 'read', offset: 4096, bytes: 512 },
+    { kind: 'other', offset: 0, bytes: 0 },
   ]);
 });
 
@@ -117,8 +117,8 @@ test('a trace that is none, or cannot be counted, is refused', () => {
 
 // --- who read it ---
 
-const read = (bytes: number): DiskRequest => ({ kind: 'read', bytes });
-const write = (bytes: number): DiskRequest => ({ kind: 'write', bytes });
+const read = (bytes: number): DiskRequest => ({ kind: 'read', offset: 0, bytes });
+const write = (bytes: number): DiskRequest => ({ kind: 'write', offset: 0, bytes });
 const counters = (
   readRequests: number,
   readBytes: number,
@@ -146,7 +146,7 @@ const KERNEL = [
   read(8192),
   write(4096),
   read(512),
-  { kind: 'other', bytes: 0 },
+  { kind: 'other', offset: 0, bytes: 0 },
   read(1024),
 ] as const;
 const TRACE = { firmware: [read(512)], kernel: [...KERNEL, read(65_536)] };

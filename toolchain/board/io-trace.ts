@@ -12,6 +12,8 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 export interface DiskRequest {
   /** `other`: a flush, or a question for the disk's name. */
   readonly kind: 'read' | 'write' | 'other';
+  /** Where on the disk, in bytes from its start; 0 of what is neither a read nor a write. */
+  readonly offset: number;
   readonly bytes: number;
 }
 
@@ -25,7 +27,7 @@ const SECTOR = 512;
 /** The driver is set up and may use the device. */
 const DRIVER_OK = 4;
 const REQUEST =
-  /^virtio_blk_handle_(read|write) vdev (0x[0-9a-f]+) req (0x[0-9a-f]+) sector \d+ nsectors (\d+)$/;
+  /^virtio_blk_handle_(read|write) vdev (0x[0-9a-f]+) req (0x[0-9a-f]+) sector (\d+) nsectors (\d+)$/;
 const DONE = /^virtio_blk_req_complete vdev (0x[0-9a-f]+) req (0x[0-9a-f]+) status (\d+)$/;
 const STATUS = /^virtio_set_status vdev (0x[0-9a-f]+) val (\d+)$/;
 
@@ -40,14 +42,15 @@ export function parseDiskTrace(text: string): DiskTrace {
     const complete = DONE.exec(line);
     const status = STATUS.exec(line);
     if (request !== null) {
-      const [, kind, device, id, sectors] = request;
+      const [, kind, device, id, sector, sectors] = request;
       disks.add(device!);
-      made.set(id!, { kind: kind as 'read' | 'write', bytes: Number(sectors) * SECTOR });
+      const [offset, bytes] = [Number(sector) * SECTOR, Number(sectors) * SECTOR];
+      made.set(id!, { kind: kind as 'read' | 'write', offset, bytes });
     } else if (complete !== null) {
       const [, device, id, code] = complete;
       if (code !== '0') throw refusal(`a request of the disk failed with status ${code}`);
       disks.add(device!);
-      done.push(made.get(id!) ?? { kind: 'other', bytes: 0 });
+      done.push(made.get(id!) ?? { kind: 'other', offset: 0, bytes: 0 });
       made.delete(id!);
     } else if (status !== null) {
       const [, device, value] = status;

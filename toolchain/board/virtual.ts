@@ -27,7 +27,7 @@ import {
 import { parseBootReport } from './boot-report.ts';
 import { type Agreement, agreementOf, bootTimes, type BootTimes } from './boot-times.ts';
 import { countIo, type IoCounts, requireCounted, type StageIo } from './io-counts.ts';
-import { parseDiskTrace } from './io-trace.ts';
+import { type DiskTrace, parseDiskTrace } from './io-trace.ts';
 import { type ModelledStorage, modelStorage } from './storage-model.ts';
 import { unpackKernel } from '../disk/unpack-kernel.ts';
 import {
@@ -180,14 +180,14 @@ async function bootToReport(
   inputs: BootInputs,
   name: string,
   options: BootReleaseOptions,
-  count?: { readonly word: string; readonly diskTrace: string },
+  count?: { readonly words: readonly string[]; readonly diskTrace: string },
 ): Promise<Reported> {
   const { idle = 'poll' } = options;
   const commandLine = [
     withConsole(inputs),
     ...(idle === 'poll' ? [idlePolling(inputs.board.arch)] : []),
     `coldseal.report=${REPORT_PORT}`,
-    ...(count === undefined ? [] : [count.word]),
+    ...(count?.words ?? []),
   ].join(' ');
   const reportPath = join(inputs.workDir, `report-${name}`);
   using disk = inputs.copyDisk(`disk-${name}.img`);
@@ -212,15 +212,48 @@ async function countRequests(
   options: BootReleaseOptions,
 ): Promise<Pick<BootStorage, 'io' | 'stages' | 'outside'>> {
   options.onCount?.();
+  const { record, counts } = await traceInputs(inputs, options, []);
+  return { io: record.io!, stages: counts.stages, outside: counts.outside };
+}
+
+/** A boot whose requests are known, each with its place on the disk. */
+export interface TracedBoot {
+  readonly record: BootRecord;
+  readonly trace: DiskTrace;
+  readonly counts: IoCounts;
+}
+
+export interface TracedRelease extends TracedBoot {
+  readonly board: BootInputs['board'];
+  readonly release: BootInputs['release'];
+}
+
+/** Boots a release once for its requests, with more words on the command line. Throws as bootRelease does. */
+export async function traceRelease(
+  dir: string,
+  options: BootReleaseOptions,
+  words: readonly string[],
+): Promise<TracedRelease> {
+  using read = readBootInputs(dir, options);
+  const inputs = { ...read, kernel: await kernelOf(read, options.signal) };
+  const traced = await traceInputs(inputs, options, words);
+  return { ...traced, board: inputs.board, release: inputs.release };
+}
+
+async function traceInputs(
+  inputs: BootInputs,
+  options: BootReleaseOptions,
+  words: readonly string[],
+): Promise<TracedBoot> {
   const diskTrace = join(inputs.workDir, 'disk-trace');
   // Virtual boards have one disk.
   const { record } = await bootToReport(inputs, 'count', options, {
-    word: 'coldseal.io=vda',
+    words: ['coldseal.io=vda', ...words],
     diskTrace,
   });
   requireCounted(record);
-  const { stages, outside } = countIo(record, parseDiskTrace(readTrace(diskTrace)));
-  return { io: record.io!, stages, outside };
+  const trace = parseDiskTrace(readTrace(diskTrace));
+  return { record, trace, counts: countIo(record, trace) };
 }
 
 function storageOf(

@@ -63,6 +63,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   store: 'Object stores',
   keys: 'Keys',
   disk: 'Disks',
+  profile: 'Boot order',
   board: 'Boards',
   records: 'Boot records',
   history: 'History of boots',

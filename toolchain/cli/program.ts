@@ -31,6 +31,8 @@ import { imageObjects } from '../commands/image-objects.ts';
 import { keysInit } from '../commands/keys-init.ts';
 import { keysShow } from '../commands/keys-show.ts';
 import { qaCalibrate } from '../commands/qa-calibrate.ts';
+import { profile } from '../commands/profile.ts';
+import { profileShow } from '../commands/profile-show.ts';
 import { recordsImport } from '../commands/records-import.ts';
 import { qa } from '../commands/qa.ts';
 import { release } from '../commands/release.ts';
@@ -76,6 +78,8 @@ export const COMMANDS: readonly Command[] = [
   diskCheck,
   diskFlash,
   boot,
+  profile,
+  profileShow,
   recordsImport,
   report,
   qa,

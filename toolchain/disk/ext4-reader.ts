@@ -57,6 +57,12 @@ export interface FoundFile {
   readonly runs: readonly Run[];
 }
 
+export interface FoundDirectory {
+  /** Empty for the root. */
+  readonly path: string;
+  readonly runs: readonly Run[];
+}
+
 const DEPTH_MAX = 2;
 const PATH_MAX = 1024;
 const READ_STEP = 256 * BLOCK;
@@ -73,6 +79,7 @@ export class Ext4Reader {
   /** A bit for each block that something has claimed. */
   readonly #claimed: Uint8Array;
   readonly #visited = new Set<number>();
+  readonly #directories: FoundDirectory[] = [];
 
   /** Opens a file system in a partition of `size` bytes; throws FORMAT_EXT4 or FORMAT_RECORD_*. */
   constructor(read: ReadBytes, size: number) {
@@ -104,6 +111,17 @@ export class Ext4Reader {
 
   get uuid(): Uint8Array {
     return this.#superblock.uuid;
+  }
+
+  /** The directories that `files` has gone through. */
+  get directories(): readonly FoundDirectory[] {
+    return this.#directories;
+  }
+
+  /** The blocks of the inode tables, one run for each group. */
+  get inodeTables(): readonly { readonly physical: number; readonly count: number }[] {
+    const count = this.#superblock.inodesPerGroup / INODES_PER_BLOCK;
+    return this.#groups.map(({ inodeTable }) => ({ physical: inodeTable, count }));
   }
 
   /** Every file of the tree, in the order of the directories. */
@@ -276,6 +294,7 @@ export class Ext4Reader {
     const size = this.#size(inode, where);
     const runs = this.#runs(number, inode, where);
     if (size === 0 || size % BLOCK !== 0) throw malformed(where, `it has ${size} bytes`);
+    this.#directories.push({ path, runs });
     const entries: { name: string; inode: number; isDirectory: boolean }[] = [];
     const names = new Set<string>();
     const own = inodeSeed(this.#seed, number, inode.generation);
