@@ -1,6 +1,6 @@
 /** `coldseal release`: a signed release directory from a bootset. */
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { defineCommand } from '../cli/command.ts';
+import { defineCommand, RELEASE_WITH_DISK } from '../cli/command.ts';
 
 export const release = defineCommand({
   name: 'release',
@@ -13,6 +13,9 @@ For a board whose file names its kernel, DIR also has what boots: kernel, initra
 dtb, all bound by the manifest, and disk.img, which coldseal disk flash writes. The release is in slot a; slot b is
 empty unless --fallback names a release for it. What the board would refuse is refused here.
 
+With --profile what a boot reads comes first on the disk, in its order, and the runtime reads it ahead: a cold boot of
+the virtual boards then has half of its requests. No image changes; the initramfs names objects (docs/boot-order.md).
+
 Refused: content without an fs-verity digest, a development key for a production board, anything the board file says the
 board would not take. The same inputs give the same bytes, the signature and timings.json aside. The build time is
 SOURCE_DATE_EPOCH, or else the newest modification time inside the images. disk.img carries the signature; made again
@@ -24,6 +27,11 @@ from one signed release it has the same bytes.`,
     board: { flag: '--board <id>', help: 'board, or path of a board file, instead of the bootset' },
     fallback: { flag: '--fallback <dir>', help: 'earlier release for slot b of the disk' },
     recovery: { flag: '--recovery <dir>', help: 'release that the board boots when no slot does' },
+    profile: {
+      flag: '--profile <file>',
+      help: 'order the disk by what a boot reads, and read it ahead; coldseal profile writes it',
+    },
+    noReadAhead: { flag: '--no-read-ahead', help: 'with --profile: order the disk only' },
     noDisk: {
       flag: '--no-disk',
       help: 'no kernel, no initramfs, no disk: images and manifest only',
@@ -39,6 +47,14 @@ from one signed release it has the same bytes.`,
     {
       run: 'coldseal release BOOTSET.yaml -o release --no-disk',
       note: 'Build and sign a release without a disk',
+    },
+    {
+      run: 'coldseal release BOOTSET.yaml -o release --force --profile boot.profile',
+      note: 'Order the disk by what a boot reads',
+      needs: 'tools',
+      before:
+        `${RELEASE_WITH_DISK} && echo /usr/bin/hello | ` +
+        'coldseal profile release --from-list - -o boot.profile --quiet >/dev/null',
     },
   ],
   exitCodes: {
@@ -64,6 +80,8 @@ from one signed release it has the same bytes.`,
       board: options.board,
       fallback: options.fallback,
       recovery: options.recovery,
+      profile: options.profile,
+      noReadAhead: options.noReadAhead,
       noDisk: options.noDisk,
       sourceDateEpoch: process.env['SOURCE_DATE_EPOCH'],
       startProgress: (label, unit = 'bytes') => output.progress(label, { unit }),

@@ -1,9 +1,10 @@
 /**
  * The initramfs: the runtime as /init, the policy and the trust bundle it goes by, and the kernel modules it loads.
  *
- * Nothing else is in it: no shell, no library, no configuration. Same input, same bytes; what compresses it works in
- * one thread, without times or names. The kernel takes LZ4 in its legacy frame only, and Zstandard with a window of
- * at most 128 MiB; a frame that knows its content's size needs no more than that.
+ * With a profile of the boot, also what to read ahead. Nothing else is in it: no shell, no library, no configuration.
+ * Same input, same bytes; what compresses it works in one thread, without times or names. The kernel takes LZ4 in its
+ * legacy frame only, and Zstandard with a window of at most 128 MiB; a frame that knows its content's size needs no
+ * more than that.
  *
  * Sources: Linux lib/decompress_unlz4.c, lib/decompress_unzstd.c, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
  */
@@ -15,6 +16,7 @@ import {
   NEW_ROOT,
   SEALED,
   SEALED_POLICY,
+  SEALED_READ_AHEAD,
   SEALED_TRUST,
   sealedModule,
 } from '../../runtime/device-paths.ts';
@@ -37,6 +39,8 @@ export interface InitramfsParts {
   readonly init: Uint8Array;
   readonly policy: Uint8Array;
   readonly trust: Uint8Array;
+  /** What the runtime reads ahead, where the release has a profile. */
+  readonly readAhead?: Uint8Array | undefined;
   readonly modules: readonly KernelModule[];
 }
 
@@ -63,6 +67,9 @@ export function initramfsArchive(parts: InitramfsParts): Uint8Array {
     cpioFile('init', parts.init, 0o755),
     cpioFile(SEALED_POLICY.slice(1), parts.policy),
     cpioFile(SEALED_TRUST.slice(1), parts.trust),
+    ...(parts.readAhead === undefined
+      ? []
+      : [cpioFile(SEALED_READ_AHEAD.slice(1), parts.readAhead)]),
   ];
   const { length } = cpioArchive(base);
   if (length > INITRAMFS_BYTES_MAX) {

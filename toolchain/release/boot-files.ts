@@ -1,8 +1,9 @@
 /**
  * What of a release the bootloader starts: kernel, initramfs, command line, devicetree.
  *
- * They are made for exactly one board, and the manifest binds them by SHA-256. The initramfs depends on board, bootset
- * and key only, never on an image, so a change of an image leaves the bytes that the bootloader checks as they are.
+ * They are made for exactly one board, and the manifest binds them by SHA-256. Without a profile the initramfs depends
+ * on board, bootset and key only, never on an image, so a change of an image leaves what the bootloader checks as it
+ * is; with one it names what of the images is read ahead.
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -60,6 +61,8 @@ export interface BootFiles {
 export interface MakeBootFilesOptions {
   /** Replaces the runtime that is built; for tests. */
   readonly init?: Uint8Array | undefined;
+  /** What the runtime reads ahead. */
+  readonly readAhead?: Uint8Array | undefined;
   readonly onStep: (label: string) => void;
   readonly onStepEnd: (stage: string) => void;
   readonly onWarning: (text: string) => void;
@@ -133,6 +136,7 @@ async function make(
     init,
     policy: sealedPolicy(policy),
     trust,
+    readAhead: options.readAhead,
     modules: kernel.modules,
   };
   const archive = initramfsArchive(parts);

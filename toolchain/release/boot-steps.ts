@@ -24,6 +24,10 @@ export interface BootStepOptions {
   readonly fallback?: string | undefined;
   /** Directory of a release for recovery. */
   readonly recovery?: string | undefined;
+  /** Path of a profile of the boot. */
+  readonly profile?: string | undefined;
+  /** Order the disk by the profile and leave the initramfs as it is. */
+  readonly noReadAhead?: boolean | undefined;
   /** Stands for the runtime that would be built; for tests. */
   readonly init?: Uint8Array | undefined;
   /** Begins a stage that counts bytes, or nothing. */
@@ -32,18 +36,26 @@ export interface BootStepOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The board whose disk is made. Throws USAGE_OPTION_CONFLICT for a slot's release without disk or slot. */
+/** The board whose disk is made. Throws USAGE_OPTION_CONFLICT for what has no effect without a disk or a slot. */
 export function bootBoardOf(
   bootset: Bootset,
   options: BootStepOptions,
 ): ConfigFile<Board> | undefined {
-  const { noDisk, fallback, recovery, onWarning } = options;
+  const { noDisk, fallback, recovery, profile, noReadAhead, onWarning } = options;
+  if (noReadAhead === true && profile === undefined) {
+    throw new ColdsealError(
+      'USAGE_OPTION_CONFLICT',
+      'Cannot use --no-read-ahead: without --profile nothing is read ahead',
+    );
+  }
   const board = noDisk === true ? undefined : bootBoard(bootset, onWarning);
-  const given = fallback === undefined ? '--recovery' : '--fallback';
+  const [given] = Object.entries({ fallback, recovery, profile }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`],
+  );
   const refuse = (problem: string): never => {
     throw new ColdsealError('USAGE_OPTION_CONFLICT', `Cannot use ${given}: ${problem}`);
   };
-  if (fallback === undefined && recovery === undefined) return board;
+  if (given === undefined) return board;
   if (board === undefined) {
     return refuse(noDisk === true ? '--no-disk makes no disk' : 'no board here has a disk made');
   }
@@ -64,11 +76,13 @@ export async function bootFilesOf(
   signer: Signer,
   options: BootStepOptions,
   times: StageTimes,
+  readAhead?: Uint8Array,
 ): Promise<BootFiles> {
   const { init, onWarning, signal } = options;
   let progress: Progress | undefined;
   return makeBootFiles(board, bootset, signer.describe(), {
     init,
+    readAhead,
     onWarning,
     signal,
     onStep: (label) => {
@@ -119,12 +133,14 @@ export async function makeDisk(
   directory: string,
   options: BootStepOptions,
   times: StageTimes,
+  order?: readonly string[],
 ): Promise<DiskSummary> {
   const output = join(directory, DISK_FILE);
   const { signal } = options;
   const writing = options.startProgress('writing the disk');
   const disk = await writeReleaseDisk(files, slots, {
     output,
+    order,
     onProgress: (done, total) => writing.update(done, total),
     signal,
   }).finally(() => writing.done());

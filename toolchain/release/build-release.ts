@@ -51,6 +51,7 @@ import {
   makeDisk,
   openSlots,
 } from './boot-steps.ts';
+import { type BootOrder, orderRelease, readProfile } from './boot-order.ts';
 import { type Bootset, type BootsetImage, loadBootset } from './bootset.ts';
 import { checkBoards, checkImages, productionBoards } from './check-board.ts';
 import { UnbootableImages } from './check-bootable.ts';
@@ -94,6 +95,8 @@ export interface BuiltBoot {
   /** Earlier releases on the disk. */
   readonly slots: readonly SlotRelease[];
   readonly disk: DiskSummary;
+  /** By a profile. */
+  readonly order: BootOrder | undefined;
 }
 
 /** One image of the set, built. */
@@ -123,8 +126,13 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   checkBoards(bootset, signer.describe(), whenWhat);
   const board = bootBoardOf(bootset, options);
   times.end('check');
+  const profile =
+    options.profile === undefined ? undefined : readProfile(options.profile, board!.value.id);
   const slots = board === undefined ? [] : await openSlots(board, bootset, signer, options, times);
-  const files = board && (await bootFilesOf(board, bootset, signer, options, times));
+  const makeBootFiles = (readAhead?: Uint8Array): Promise<BootFiles> | undefined =>
+    board && bootFilesOf(board, bootset, signer, options, times, readAhead);
+  // What is read ahead depends on the images; anything else that is wrong with the boot files shows before that work.
+  const early = profile !== undefined ? undefined : await makeBootFiles();
 
   using staged = new StagedDirectory(options.output, options);
   const images = await buildImages(
@@ -137,6 +145,8 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
     bootset,
     images.map(({ facts }) => facts),
   );
+  const order = profile && orderRelease(profile, images, slots, staged.path, board!.value, options);
+  const files = early ?? (await makeBootFiles(order?.readAhead?.bytes));
   const manifest = makeManifest(bootset, images, epoch ?? newestOf(images), files);
   const payload = encodeManifest(manifest);
   const envelope = signManifest(manifest, signer, {
@@ -159,8 +169,10 @@ export async function buildRelease(options: ReleaseOptions): Promise<BuiltReleas
   const objects = await readBack(staged.path, built, signer, options);
   times.end('verify');
   const own = { ...built, slot: 'a', path: staged.path, objects, hasDenyList: false } as const;
-  const disk = files && (await makeDisk(files, [own, ...slots], staged.path, options, times));
-  const boot = files && disk && { files, slots, disk };
+  const releases = [own, ...slots];
+  const disk =
+    files && (await makeDisk(files, releases, staged.path, options, times, order?.order));
+  const boot = files && disk && { files, slots, disk, order };
   writeJson(join(staged.path, 'release.json'), releaseRecord({ ...built, boot }, epoch));
   const timings = times.finish();
   writeJson(join(staged.path, 'timings.json'), timings);

@@ -12,6 +12,7 @@ import { imageFileName } from '../sign/check-release.ts';
 import { describeRecipe } from '../image/recipe.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
 import { VERSION } from '../version.ts';
+import type { BootOrder } from './boot-order.ts';
 import type { BuiltBoot, BuiltRelease, BuiltSetImage } from './build-release.ts';
 
 /** The record of a release; `epoch` is SOURCE_DATE_EPOCH where it was given. */
@@ -104,7 +105,7 @@ function compressorOf({ files }: BuiltBoot): object {
 }
 
 /** What boots. The disk carries the signature, so its layout is told here and not its hash. */
-export function bootOf({ files, slots, disk }: BuiltBoot): object {
+export function bootOf({ files, slots, disk, order }: BuiltBoot): object {
   const { board, kernel, initramfs, policy } = files;
   const { compression, archiveBytes, baseBytes, initSha256 } = initramfs;
   return {
@@ -128,12 +129,25 @@ export function bootOf({ files, slots, disk }: BuiltBoot): object {
       files: disk.files,
       partitions: disk.partitions.map(({ name, offset, size }) => ({ name, offset, size })),
     },
+    ...(order === undefined ? {} : { order: orderOf(order) }),
     slots: slots.map(({ slot, manifest, manifestSha256 }) => ({
       slot,
       version: manifest.version,
       releaseId: toHex(manifest.releaseId),
       manifestSha256,
     })),
+  };
+}
+
+/** What a profile came to; the order itself is that of the profile. */
+function orderOf({ profileSha256, coverage, readAhead }: BootOrder): object {
+  return {
+    profileSha256,
+    coverage,
+    readAhead:
+      readAhead === undefined
+        ? null
+        : { files: readAhead.files, bytes: readAhead.total, leftOut: readAhead.left },
   };
 }
 

@@ -44,6 +44,11 @@ export interface SlotRelease {
   readonly hasDenyList: boolean;
 }
 
+/** What of a release says which files it has. */
+export type StoredRelease = Pick<SlotRelease, 'slot' | 'path' | 'objects' | 'hasDenyList'> & {
+  readonly manifest: Pick<Manifest, 'images'>;
+};
+
 /** What the runtime of the board will ask of a release, before a boot has raised any floor. */
 export function bootPolicy({ policy, trust }: Pick<BootFiles, 'policy' | 'trust'>): VerifyPolicy {
   return {
@@ -109,7 +114,7 @@ function readDenyList(path: string): Uint8Array {
 }
 
 /** The files of the store partition, each once, by name. */
-export function storeFiles(slots: readonly SlotRelease[]): StoreFile[] {
+export function storeFiles(slots: readonly StoredRelease[]): StoreFile[] {
   const files = new Map<string, StoreFile>();
   const add = (file: StoreFile): void => void (files.has(file.name) || files.set(file.name, file));
   for (const { slot, path, manifest, objects, hasDenyList } of slots) {
@@ -139,26 +144,29 @@ const MIB = 1024 * 1024;
 
 export interface WriteDiskOptions extends OpenSlotOptions {
   readonly output: string;
+  /** Files of the store that come first. */
+  readonly order?: readonly string[] | undefined;
 }
 
 /** Writes the disk of a board. Same releases and boot files, same bytes. */
 export async function writeReleaseDisk(
   boot: Pick<BootFiles, 'board' | 'policy' | 'files'>,
   slots: readonly SlotRelease[],
-  { output, onProgress, signal }: WriteDiskOptions,
+  { output, order, onProgress, signal }: WriteDiskOptions,
 ): Promise<DiskSummary> {
   return buildDisk({
     output,
     sizes: diskSizes(boot.board.value),
     boot: boot.files.map(({ part, bytes }) => ({ name: BOOT_FILE[part], bytes })),
     store: storeFiles(slots),
+    order,
     state: initialState(boot),
     signal,
     ...(onProgress === undefined ? {} : { onProgress }),
   });
 }
 
-function diskSizes({ store }: Board): { store?: number; storeSparePercent: number } {
+export function diskSizes({ store }: Board): { store?: number; storeSparePercent: number } {
   const { size_mb: size, spare_percent: storeSparePercent } = store;
   return size === undefined ? { storeSparePercent } : { store: size * MIB, storeSparePercent };
 }

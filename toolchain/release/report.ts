@@ -3,6 +3,8 @@ import { toHex } from '../../runtime/format/bytes.ts';
 import { purposeName } from '../../runtime/format/oids.ts';
 import { formatBytes, formatDuration } from '../cli/progress.ts';
 import { breakEvenText } from '../disk/break-even.ts';
+import { coverageText } from '../profile/profile-text.ts';
+import type { BootOrder } from './boot-order.ts';
 import type { BuiltBoot, BuiltRelease } from './build-release.ts';
 import { bootOf } from './record.ts';
 
@@ -47,7 +49,7 @@ export function textReport(release: BuiltRelease, directory: string): string[] {
   ];
 }
 
-function bootLines({ files, slots, disk }: BuiltBoot): string[] {
+function bootLines({ files, slots, disk, order }: BuiltBoot): string[] {
   const { kernel, initramfs, policy, breakEven } = files;
   const { compression, archiveBytes, baseBytes } = initramfs;
   const chosen = breakEven.costs.find((cost) => cost.compression === compression)!;
@@ -64,7 +66,17 @@ function bootLines({ files, slots, disk }: BuiltBoot): string[] {
         `slot ${slot.padEnd(9)}${manifest.product} ${manifest.version} (${toHex(manifest.releaseId)})`,
     ),
     `disk          ${formatBytes(disk.size)}: ${places.join(', ')}; ${formatBytes(disk.allocated)} in use`,
+    ...(order === undefined ? [] : [`boot order    ${orderText(order)}`]),
   ];
+}
+
+function orderText({ coverage, readAhead }: BootOrder): string {
+  const ahead =
+    readAhead === undefined
+      ? 'nothing is read ahead'
+      : `${formatBytes(readAhead.total)} are read ahead` +
+        (readAhead.left === 0 ? '' : `, ${readAhead.left} files had no room in the list`);
+  return `${coverageText(coverage)}; ${ahead}`;
 }
 
 function builtAtText(seconds: number): string {
