@@ -42,10 +42,15 @@ export function ascii(text: string): Uint8Array {
   return bytes;
 }
 
+/** Far below the arguments that any engine takes. */
+const PIECE = 4096;
+
 /** One character per byte (Latin-1), the inverse of `ascii` for every byte value. */
 export function toByteString(bytes: Uint8Array, from = 0, to = bytes.length): string {
   let text = '';
-  for (let i = from; i < to; i++) text += String.fromCharCode(bytes[i]!);
+  for (let i = from; i < to; i += PIECE) {
+    text += String.fromCharCode(...bytes.subarray(i, Math.min(i + PIECE, to)));
+  }
   return text;
 }
 
