@@ -18,7 +18,8 @@ import { lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { byteStringOfText, type ByteString } from '../../toolchain/image/byte-string.ts';
 import { scanDirectory, type ScanOptions, type ScanResult } from '../../toolchain/image/scan.ts';
 import { walkTree, type TreeNode } from '../../toolchain/image/tree.ts';
-import { runHashJob, type HashJob } from '../../toolchain/objects/hash-job.ts';
+import { FileHasher } from '../../toolchain/objects/file-hasher.ts';
+import type { HashJob } from '../../toolchain/objects/hash-job.ts';
 import { HashPool } from '../../toolchain/objects/hash-pool.ts';
 import { expectCode, expectCodeAsync } from '../support/expect-code.ts';
 import { makeNode, setXattr } from '../support/native.ts';
@@ -178,12 +179,12 @@ test('a file that is not what was scanned is refused by name', () => {
   for (const [what, change] of changes) {
     for (const inlineMax of [64, 5000]) {
       const changed = { ...job, ...change };
-      const run = (): unknown => runHashJob(changed, { ...settings, inlineMax });
+      const run = (): unknown => new FileHasher({ ...settings, inlineMax }).runOne(changed);
       const error = expectCode(run, 'HOST_FILE_CHANGED', what);
       assert.ok(error.message.includes(at('tree/file')), what);
     }
   }
-  assert.is(runHashJob(job, settings).length, 32);
+  assert.is(new FileHasher(settings).runOne(job).length, 32);
 });
 
 test('a file that vanished, or became a link or a pipe, is refused by name', () => {
@@ -199,7 +200,7 @@ test('a file that vanished, or became a link or a pipe, is refused by name', () 
   ];
   for (const [name, code] of rows) {
     const path = at('tree', name) as ByteString;
-    const error = expectCode(() => runHashJob({ ...job, path }, settings), code);
+    const error = expectCode(() => new FileHasher(settings).runOne({ ...job, path }), code);
     assert.ok(error.message.includes(path), name);
   }
 });

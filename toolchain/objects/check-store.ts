@@ -10,7 +10,8 @@ import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { lstatIfThere } from '../../runtime/engines/node/xattr.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { bytesOf, type ByteString, byteStringOfText } from '../image/byte-string.ts';
-import { type HashJob, runHashJob } from './hash-job.ts';
+import { FileHasher } from './file-hasher.ts';
+import type { HashJob } from './hash-job.ts';
 import { HashPool } from './hash-pool.ts';
 import { type Inventory, type StoredObject, takeInventory } from './inventory.ts';
 import { algorithmOfDigest, digestOfPath } from './layout.ts';
@@ -89,8 +90,10 @@ async function measureAll(
     if (!(error instanceof ColdsealError) || error.code === 'INTERNAL_WORKER') throw error;
     await pool.stop();
   }
+  let alone: FileHasher | undefined;
   return objects.flatMap((object, index) => {
-    const found = results[index] ?? measureAlone(jobs[index]!, settings);
+    const found =
+      results[index] ?? measureAlone(jobs[index]!, (alone ??= new FileHasher(settings)));
     return found === object.digest ? [] : [{ path: object.path, problem: problemOf(found) }];
   });
 }
@@ -100,12 +103,9 @@ function jobOf(base: ByteString, { path, stat }: StoredObject): HashJob {
 }
 
 /** The digest, or the error's message. */
-function measureAlone(
-  job: HashJob,
-  settings: { algorithm: VerityAlgorithm; inlineMax: number },
-): string {
+function measureAlone(job: HashJob, hasher: FileHasher): string {
   try {
-    return Buffer.from(runHashJob(job, settings)).toString('hex');
+    return Buffer.from(hasher.runOne(job)).toString('hex');
   } catch (error) {
     if (error instanceof ColdsealError) return error.message;
     throw error;

@@ -1,19 +1,8 @@
 /**
- * The work on one file of a source tree: read it, and give back its bytes if they go into the image, else its
- * digest; with a store, put the object there too.
- *
- * The same code runs in a worker and, for small trees, in the main thread. A file that is not what the scan
- * saw, before or after reading, is an error that names it: a digest of half-old bytes would be a wrong answer.
+ * What is to be hashed: files of a source tree as the scan saw them, one by one and packed for a message.
  */
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { fstatFast, type FastStat } from '../../runtime/engines/node/xattr.ts';
-import { measureVerity } from '../../runtime/engines/node/verity.ts';
-import { ColdsealError } from '../../runtime/format/errors.ts';
-import { VerityHasher, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';
-import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
-import { bytesOf, nodePath, showBytes, type ByteString } from '../image/byte-string.ts';
-import type { ObjectStore } from './store.ts';
-import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
+import type { ByteString } from '../image/byte-string.ts';
 
 /** A regular file as the scan saw it. */
 export interface HashJob {
@@ -96,104 +85,4 @@ export interface HashSettings {
   readonly algorithm: VerityAlgorithm;
   /** Files up to this size come back whole. */
   readonly inlineMax: number;
-}
-
-const STEP = 1 << 20;
-let step: Buffer | undefined;
-
-/** The content of a small file, or the raw fs-verity digest of a larger one. */
-export function runHashJob(job: HashJob, settings: HashSettings, store?: ObjectStore): Uint8Array {
-  let fd: number;
-  try {
-    // O_NONBLOCK: should a FIFO have taken the file's place, opening it must not wait for a writer.
-    fd = openSync(
-      nodePath(job.path),
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY,
-    );
-  } catch (error) {
-    throw explainReadError(error, job);
-  }
-  try {
-    const result = readOpenFile(fd, job, settings);
-    if (store !== undefined && job.size > settings.inlineMax) {
-      const digest = Buffer.from(result).toString('hex');
-      store.put({ path: bytesOf(job.path), fd, stamp: job }, digest, job.size);
-    }
-    return result;
-  } catch (error) {
-    throw explainReadError(error, job);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** How opening or reading fails when a symlink, a pipe, a socket or a directory has taken the file's place. */
-const NO_LONGER_A_FILE = new Set(['ELOOP', 'ESPIPE', 'ENXIO', 'EISDIR']);
-
-function explainReadError(error: unknown, job: HashJob): unknown {
-  if (NO_LONGER_A_FILE.has(errnoOf(error) ?? '')) return changed(job);
-  return explainSysError(error, `Cannot read ${showBytes(job.path)}`);
-}
-
-function readOpenFile(fd: number, job: HashJob, settings: HashSettings): Uint8Array {
-  if (job.hasVerity && job.size > settings.inlineMax) {
-    requireUnchanged(fstatFast(fd), job);
-    const kernel = measureVerity(fd);
-    if (kernel.verity === 'measured' && kernel.algorithm === settings.algorithm) {
-      return Buffer.from(kernel.digest, 'hex');
-    }
-  }
-  step ??= Buffer.allocUnsafe(STEP);
-  if (job.size <= settings.inlineMax) {
-    const content = Buffer.alloc(job.size);
-    requireLength(readSync(fd, content, 0, job.size, 0), job);
-    requireUnchanged(fstatFast(fd), job);
-    return content;
-  }
-  const hasher = hasherOf(settings.algorithm);
-  for (let at = 0; at < job.size;) {
-    const length = readSync(fd, step, 0, Math.min(job.size - at, STEP), at);
-    if (length === 0) throw changed(job);
-    hasher.update(length === STEP ? step : step.subarray(0, length));
-    at += length;
-  }
-  requireUnchanged(fstatFast(fd), job);
-  return hasher.digest();
-}
-
-const hashers = new Map<VerityAlgorithm, VerityHasher>();
-
-/** One hasher per thread: making one for every small file costs as much as hashing it. */
-function hasherOf(algorithm: VerityAlgorithm): VerityHasher {
-  let hasher = hashers.get(algorithm);
-  if (hasher === undefined) {
-    hasher = new VerityHasher(algorithm, hashFunction(algorithm));
-    hashers.set(algorithm, hasher);
-  }
-  // The last file may have failed half-way.
-  hasher.reset();
-  return hasher;
-}
-
-function requireLength(length: number, job: HashJob): void {
-  if (length !== job.size) throw changed(job);
-}
-
-function requireUnchanged(now: FastStat, job: HashJob): void {
-  const same =
-    now.ino === job.ino &&
-    now.size === job.size &&
-    now.ctimeSec === job.ctimeSec &&
-    now.ctimeNsec === job.ctimeNsec &&
-    now.mtimeSec === job.mtimeSec &&
-    now.mtimeNsec === job.mtimeNsec;
-  if (!same) throw changed(job);
-}
-
-function changed(job: HashJob): ColdsealError {
-  return new ColdsealError(
-    'HOST_FILE_CHANGED',
-    `Cannot describe ${showBytes(job.path)}: it changed while it was read`,
-    { hint: 'build from a tree that nothing writes to, such as a snapshot' },
-  );
 }

@@ -10,14 +10,8 @@ import { Worker } from 'node:worker_threads';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
 import type { ByteString } from '../image/byte-string.ts';
-import {
-  JobPacker,
-  NUMBERS_PER_JOB,
-  runHashJob,
-  unpackJobs,
-  type HashJob,
-  type PackedJobs,
-} from './hash-job.ts';
+import { FileHasher } from './file-hasher.ts';
+import { JobPacker, NUMBERS_PER_JOB, type HashJob, type PackedJobs } from './hash-job.ts';
 import type { HashAnswer, HashWorkerData } from './hash-worker.ts';
 import { ObjectStore, removeStaged, type StoreSummary } from './store.ts';
 
@@ -178,12 +172,12 @@ export class HashPool {
   async #runHere(signal: AbortSignal | undefined): Promise<StoreSummary | undefined> {
     const { store: dir, verifyExisting } = this.#options;
     using store = dir === undefined ? undefined : new ObjectStore(dir, { verifyExisting });
+    const hasher = new FileHasher(this.#options, { store });
     for (const batch of this.#queue) {
       // Lets an interruption be seen between batches.
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
-      const results = unpackJobs(batch.jobs).map((job) => runHashJob(job, this.#options, store));
-      this.#deliver(batch, Buffer.concat(results));
+      this.#deliver(batch, hasher.run(batch.jobs));
     }
     return store?.finish();
   }

@@ -3,7 +3,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { ColdsealError, type ErrorCode } from '../../runtime/format/errors.ts';
-import { runHashJob, unpackJobs, type HashSettings, type PackedJobs } from './hash-job.ts';
+import { FileHasher } from './file-hasher.ts';
+import type { HashSettings, PackedJobs } from './hash-job.ts';
 import { ObjectStore, type StoreSummary } from './store.ts';
 
 export interface HashWorkerData extends HashSettings {
@@ -13,7 +14,7 @@ export interface HashWorkerData extends HashSettings {
 }
 
 export type HashAnswer =
-  | { readonly kind: 'done'; readonly results: Uint8Array }
+  | { readonly kind: 'done'; readonly results: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'finished'; readonly summary: StoreSummary | undefined }
   | {
       readonly kind: 'failed';
@@ -25,11 +26,7 @@ export type HashAnswer =
 const settings = workerData as HashWorkerData;
 const store = settings.store === undefined ? undefined : new ObjectStore(settings.store, settings);
 
-/** Results one after the other: each is as long as its file if inlined, else as long as a digest. */
-function runBatch(batch: PackedJobs): HashAnswer {
-  const results = unpackJobs(batch).map((job) => runHashJob(job, settings, store));
-  return { kind: 'done', results: Buffer.concat(results) };
-}
+let hasher: FileHasher | undefined;
 
 function answerOf(error: unknown): HashAnswer {
   if (error instanceof ColdsealError) {
@@ -46,7 +43,11 @@ parentPort!.on('message', (batch: PackedJobs | 'finish') => {
       parentPort!.postMessage({ kind: 'finished', summary } satisfies HashAnswer);
       return;
     }
-    parentPort!.postMessage(runBatch(batch));
+    // Here and not above, so that settings it cannot work with are an answer, too.
+    hasher ??= new FileHasher(settings, { store });
+    const results = hasher.run(batch);
+    const answer: HashAnswer = { kind: 'done', results };
+    parentPort!.postMessage(answer, [results.buffer]);
   } catch (error) {
     parentPort!.postMessage(answerOf(error));
   }

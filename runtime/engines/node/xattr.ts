@@ -116,8 +116,13 @@ function statxOfName(path: BytePath): number {
 
 /** Stat of an open file. */
 export function fstatFast(fd: number): FastStat {
+  return fstatInto(fd, newFastStat());
+}
+
+/** `fstatFast` into an object that is used again and again. Returns `into`. */
+export function fstatInto(fd: number, into: FastStat): FastStat {
   const { path: at, statAt } = scratch();
-  return statResult(libc().statx(fd, at.set(''), AT_EMPTY_PATH, STATX_BASIC_STATS, statAt));
+  return statResult(libc().statx(fd, at.set(''), AT_EMPTY_PATH, STATX_BASIC_STATS, statAt), into);
 }
 
 /** Reads the `struct statx` just filled in (include/uapi/linux/stat.h). */
