@@ -1,13 +1,16 @@
 /** Hashing files together: the same digests as one by one, and no more work for each than it needs. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { libc } from '../../runtime/engines/node/libc.ts';
 import { lstatFast } from '../../runtime/engines/node/xattr.ts';
 import { fsVerityDigest, VerityHasher } from '../../runtime/format/fsverity.ts';
 import { byteStringOfText, type ByteString } from '../../toolchain/image/byte-string.ts';
+import { scanDirectory, type ScanOptions } from '../../toolchain/image/scan.ts';
+import { walkTree } from '../../toolchain/image/tree.ts';
 import { type BlockHasherMaker, nodeBlockHashers } from '../../toolchain/objects/block-hasher.ts';
 import { FileHasher, SYSTEM_CALLS } from '../../toolchain/objects/file-hasher.ts';
 import { JobPacker, type PackedJobs } from '../../toolchain/objects/hash-job.ts';
@@ -196,6 +199,33 @@ test('a worker gets many files in one message', async () => {
   for (let i = 0; i < 2000; i++) pool.add(at('tree/file') as ByteString, stat);
   await pool.finish();
   assert.is(answers, Math.ceil(2000 / 128));
+});
+
+test('a scan asks for the stat and the attributes of each name once, and reads a hardlinked file once', async () => {
+  for (let i = 0; i < 20; i++) writeFileSync(at('tree', `f${i}`), contentOf(100));
+  for (let i = 0; i < 5; i++) linkSync(at('tree/f0'), at('tree', `g${i}`));
+  const real = libc();
+  const counts = { statx: 0, llistxattr: 0 };
+  const { statx, llistxattr } = real;
+  Object.assign(real, {
+    statx: (...args: Parameters<typeof statx>) => (counts.statx++, statx(...args)),
+    llistxattr: (...args: Parameters<typeof llistxattr>) => (
+      counts.llistxattr++,
+      llistxattr(...args)
+    ),
+  });
+  try {
+    const settings: ScanOptions = { algorithm: 'sha256', inlineMax: 64, threads: 1 };
+    const { root, entries } = await scanDirectory(byteStringOfText(at('tree')), settings);
+    assert.is(entries, 26);
+    // Each name once, and each of the 20 files once more after it was read.
+    assert.equal(counts, { statx: 26 + 20, llistxattr: 26 });
+    const digests = [...walkTree(root)].slice(1).map(({ node }) => node.digest);
+    assert.is(new Set(digests).size, 1);
+    assert.is(digests[0]?.length, 64);
+  } finally {
+    Object.assign(real, { statx, llistxattr });
+  }
 });
 
 test.run();

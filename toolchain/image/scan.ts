@@ -4,7 +4,8 @@
  * Names are bytes; symbolic links are never followed; every regular file larger than `inlineMax` gets the
  * digest of its content, read while the scan goes on. Hardlinks are lost by default, as mkcomposefs loses
  * them: each name becomes an inode of its own with one link. With `hardlinks` the names of one file are kept
- * together and the first in depth-first name order owns the inode.
+ * together and the first in depth-first name order owns the inode. Either way a file is read once, however
+ * many names it has.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
@@ -74,6 +75,7 @@ export interface ScanProgress {
 export interface ScanResult {
   readonly root: TreeNode;
   readonly entries: number;
+  /** Bytes that were read. */
   readonly totalBytes: number;
   readonly store: StoreSummary | undefined;
   readonly cache?: CacheSummary | undefined;
@@ -91,6 +93,8 @@ class Scanner {
   readonly #options: ScanOptions;
   readonly #pool: HashPool;
   readonly #hashed: TreeNode[] = [];
+  /** The names of each file that has several, by what tells it from others. */
+  readonly #names = new Map<string, TreeNode[]>();
   readonly #xattrs = new XattrPool();
   readonly #inodes = new Map<TreeNode, string>();
   readonly #pending: { path: ByteString; node: TreeNode }[] = [];
@@ -134,6 +138,7 @@ class Scanner {
       }
       const stored = await this.#pool.finish(this.#options.interrupted);
       const store = addSummaries([stored, this.#store?.finish()]);
+      this.#shareResults();
       if (this.#options.hardlinks === true) linkNames(root, this.#inodes);
       const cache = this.#cache?.save();
       return { root, entries: this.#entries, totalBytes: this.#totalBytes, store, cache };
@@ -238,7 +243,7 @@ class Scanner {
 
   #addFile(node: TreeNode, path: ByteString, stat: FastStat): void {
     node.size = stat.size;
-    if (stat.size === 0) return;
+    if (stat.size === 0 || this.#isOtherName(node, stat)) return;
     this.#totalBytes += stat.size;
     const isInline = stat.size <= this.#options.inlineMax;
     const known = isInline ? undefined : this.#known(stat);
@@ -263,6 +268,17 @@ class Scanner {
     return undefined;
   }
 
+  /** Whether this is one more name of a file that is hashed already. One that changed meanwhile is another file. */
+  #isOtherName(node: TreeNode, stat: FastStat): boolean {
+    if (stat.nlink < 2) return false;
+    const { dev, ino, size, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
+    const key = [dev, ino, size, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec].join();
+    const names = this.#names.get(key);
+    if (names === undefined) this.#names.set(key, [node]);
+    else names.push(node);
+    return names !== undefined;
+  }
+
   #onHashed(index: number, result: Uint8Array): void {
     const node = this.#hashed[index]!;
     if (node.size <= this.#options.inlineMax) {
@@ -271,6 +287,14 @@ class Scanner {
     }
     this.#cache?.hashed(index, result);
     setDigest(node, Buffer.from(result.buffer, result.byteOffset, result.length).toString('hex'));
+  }
+
+  /** Gives the other names of each file what its first name got. */
+  #shareResults(): void {
+    for (const [first, ...others] of this.#names.values()) {
+      const { content, digest, payload } = first!;
+      for (const other of others) Object.assign(other, { content, digest, payload });
+    }
   }
 
   #readXattrs(path: ByteString): readonly Xattr[] {
