@@ -16,6 +16,7 @@ import { FileHasher, SYSTEM_CALLS } from '../../toolchain/objects/file-hasher.ts
 import { JobPacker, type PackedJobs } from '../../toolchain/objects/hash-job.ts';
 import { HashPool } from '../../toolchain/objects/hash-pool.ts';
 import { MerkleLevels } from '../../toolchain/objects/merkle-levels.ts';
+import { blockHashers } from '../../toolchain/objects/multi-buffer.ts';
 import { ObjectStore } from '../../toolchain/objects/store.ts';
 import { VerityBatch } from '../../toolchain/objects/verity-batch.ts';
 import { expectCode } from '../support/expect-code.ts';
@@ -49,8 +50,7 @@ test('files of any size, together and alone, have the digests of one hasher fed 
   const size = fc.oneof(fc.constantFrom(...SIZES), fc.integer({ min: 1, max: 20_000 }));
   for (const algorithm of ALGORITHMS) {
     const hash = hashFunction(algorithm);
-    {
-      const make = nodeBlockHashers(algorithm);
+    for (const make of [nodeBlockHashers(algorithm), blockHashers(algorithm)]) {
       const batch = new VerityBatch(algorithm, make);
       const check = (sizes: readonly number[]): void => {
         const files = sizes.map(contentOf);

@@ -13,6 +13,8 @@ export interface HostPackage {
   readonly tool: string;
   readonly debian: string;
   readonly why: string;
+  /** There is no such package for other processors. */
+  readonly onlyOn?: NodeJS.Architecture;
   /** Without it the demo cannot run; tests that use an inessential one are skipped. */
   readonly isEssential?: true;
 }
@@ -30,6 +32,12 @@ export const HOST_PACKAGES: readonly HostPackage[] = [
     debian: 'libc6-dev',
     why: 'the C library of the runtime for x86 boards',
     isEssential: true,
+  },
+  {
+    tool: '/usr/include/intel-ipsec-mb.h',
+    debian: 'libipsec-mb-dev',
+    why: 'hashes several blocks at once; judges what we know of that library',
+    onlyOn: 'x64',
   },
   {
     tool: '/usr/lib/python3/dist-packages/jsonschema/__init__.py',
@@ -148,7 +156,9 @@ export interface SetupSettings {
 
 /** Installs what is missing; returns 0, or 6 when something that must be there is not. */
 export function setUpHost(settings: SetupSettings): number {
-  const packages = settings.packages ?? HOST_PACKAGES;
+  const packages = (settings.packages ?? HOST_PACKAGES).filter(
+    ({ onlyOn }) => onlyOn === undefined || onlyOn === process.arch,
+  );
   const missing = packages.filter((row) => !isInstalled(row.tool));
   if (missing.length === 0) return 0;
   const names = [...new Set(missing.map((row) => row.debian))].sort();

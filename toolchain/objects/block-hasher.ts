@@ -2,7 +2,7 @@
  * Hashes of many messages of one length that lie one after the other in a buffer.
  *
  * fs-verity hashes nothing but blocks of 4096 bytes and descriptors of 256. Handing them over in bulk lets a hasher
- * work on several at once; this one takes them in turn with Node's own crypto.
+ * work on several at once (multi-buffer.ts); this one takes them in turn with Node's own crypto.
  */
 import { hash } from 'node:crypto';
 import { VERITY_ALGORITHMS, type VerityAlgorithm } from '../../runtime/format/fsverity.ts';

@@ -12,7 +12,7 @@ import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
 import { errnoOf, explainSysError } from '../../runtime/sys-error.ts';
 import { bytesOf, nodePath, showBytes } from '../image/byte-string.ts';
-import { nodeBlockHashers, type BlockHasherMaker } from './block-hasher.ts';
+import type { BlockHasherMaker } from './block-hasher.ts';
 import {
   JobPacker,
   unpackJobs,
@@ -20,6 +20,7 @@ import {
   type HashSettings,
   type PackedJobs,
 } from './hash-job.ts';
+import { blockHashers } from './multi-buffer.ts';
 import type { ObjectStore } from './store.ts';
 import { VerityBatch } from './verity-batch.ts';
 
@@ -49,6 +50,7 @@ interface Part {
 export interface FileHasherOptions {
   /** Where objects go. */
   readonly store?: ObjectStore | undefined;
+  /** Default: the fastest that the host has, which takes 10 ms to load. */
   readonly hashers?: BlockHasherMaker;
   readonly calls?: typeof SYSTEM_CALLS;
 }
@@ -69,7 +71,7 @@ export class FileHasher {
     this.#calls = options.calls ?? SYSTEM_CALLS;
     this.#store = options.store;
     this.#digestSize = VERITY_ALGORITHMS[settings.algorithm].digestSize;
-    const hashers = options.hashers ?? nodeBlockHashers(settings.algorithm);
+    const hashers = options.hashers ?? blockHashers(settings.algorithm);
     this.#batch = new VerityBatch(settings.algorithm, hashers);
   }
 

@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { VERITY_ALGORITHMS } from '../../runtime/format/fsverity.ts';
 import type { ByteString } from '../image/byte-string.ts';
+import { nodeBlockHashers } from './block-hasher.ts';
 import { FileHasher } from './file-hasher.ts';
 import { JobPacker, NUMBERS_PER_JOB, type HashJob, type PackedJobs } from './hash-job.ts';
 import type { HashAnswer, HashWorkerData } from './hash-worker.ts';
@@ -172,7 +173,8 @@ export class HashPool {
   async #runHere(signal: AbortSignal | undefined): Promise<StoreSummary | undefined> {
     const { store: dir, verifyExisting } = this.#options;
     using store = dir === undefined ? undefined : new ObjectStore(dir, { verifyExisting });
-    const hasher = new FileHasher(this.#options, { store });
+    const hashers = nodeBlockHashers(this.#options.algorithm);
+    const hasher = new FileHasher(this.#options, { store, hashers });
     for (const batch of this.#queue) {
       // Lets an interruption be seen between batches.
       await new Promise((resolve) => setImmediate(resolve));
