@@ -27,20 +27,22 @@ _coldseal() {
   fi
   path="${COMP_WORDS[1]}"
   case "$path" in
-    image|store|keys|disk|records|qa|board|history)
+    image|store|keys|disk|profile|records|qa|board|history|bench)
       if [[ $COMP_CWORD -gt 2 ]]; then path="$path ${COMP_WORDS[2]}"; fi ;;
   esac
   if [[ $COMP_CWORD -eq 1 ]]; then path=''; fi
   case "$path" in
-    '') words='image store mount umount keys release verify disk boot records report qa board history doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
+    '') words='image store mount umount keys release verify disk boot profile records report qa board history bench doctor mkcomposefs composefs-info composefs-dump mount.composefs --help --version' ;;
     'image') words='build ls dump objects missing digest diff check' ;;
     'store') words='verify gc stats' ;;
     'keys') words='init show' ;;
     'disk') words='check flash' ;;
+    'profile') words='show' ;;
     'records') words='import' ;;
     'qa') words='calibrate' ;;
     'board') words='list show check' ;;
     'history') words='add list show trend export' ;;
+    'bench') words='layouts' ;;
     'image build') words='--from-file --from-tar --from-cpio --from-oci --from-docker --tar-index --ref --platform --digest-store --verify-existing --no-cache --use-epoch --skip-devices --skip-xattrs --user-xattrs --hardlinks --inline-max --mtime --xattrs --root-metadata --selinux --target-kernel --board --hash --min-version --max-version --threads --print-digest --print-digest-only --force --json --quiet --color --help' ;;
     'image ls') words='--filter --json --quiet --color --help' ;;
     'image dump') words='--filter --json --quiet --color --help' ;;
@@ -56,11 +58,13 @@ _coldseal() {
     'umount') words='--lazy --json --quiet --color --help' ;;
     'keys init') words='--force --add-evidence --days --not-before --organization --json --quiet --color --help' ;;
     'keys show') words='--json --quiet --color --help' ;;
-    'release') words='--output --keys --board --fallback --recovery --no-disk --force --threads --json --quiet --color --help' ;;
+    'release') words='--output --keys --board --fallback --recovery --profile --no-read-ahead --no-disk --force --threads --json --quiet --color --help' ;;
     'verify') words='--trust --board --product --accept --min-epoch --deny --mode --output --force --json --quiet --color --help' ;;
     'disk check') words='--trust --json --quiet --color --help' ;;
     'disk flash') words='--yes --force --json --quiet --color --help' ;;
     'boot') words='--runs --out --board --io --calibration --console --shell --timeout --json --quiet --color --help' ;;
+    'profile') words='--output --force --board --from-list --timeout --json --quiet --color --help' ;;
+    'profile show') words='--json --quiet --color --help' ;;
     'records import') words='--output --append --force --format --board --class --start --specimen --condition --release-version --release-id --measured-at --dictionary --uncertainty-ms --firmware-limit --merge --split --json --quiet --color --help' ;;
     'report') words='--board --baseline --plan --history --margin-ms --seed --html --junit --json --csv --perfetto --openmetrics --summary --annotations --sign --force --quiet --color --help' ;;
     'qa') words='--boots --board --board-file --baseline --plan --seed --output --resume --timeout --select --power-on --power-off --off-time --dictionary --settle --evidence --specimen --condition --history --margin-ms --html --junit --json --csv --perfetto --openmetrics --summary --annotations --sign --force --dry-run --quiet --color --help' ;;
@@ -73,6 +77,7 @@ _coldseal() {
     'history show') words='--db --json --quiet --color --help' ;;
     'history trend') words='--db --board --class --start --specimen --condition --since --from --to --ascii --json --quiet --color --help' ;;
     'history export') words='--db --board --class --start --specimen --condition --since --from --to --format --output --force --json --quiet --color --help' ;;
+    'bench layouts') words='--only --board --storage --startup --seed --runs --html --json --force --timeout --quiet --color --help' ;;
     'doctor') words='--require --json --quiet --color --help' ;;
   esac
   if [[ $COMP_CWORD -eq 1 || $cur == -* || $words != --* ]]; then

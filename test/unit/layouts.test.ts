@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { DiskRequest } from '../../toolchain/board/io-trace.ts';
 import { parseOnly } from '../../toolchain/commands/bench-layouts.ts';
 import { chooseRandom, chooseStartup } from '../../toolchain/layouts/choose-files.ts';
 import { BOOTS, guestPlan } from '../../toolchain/layouts/guest-plan.ts';
@@ -317,7 +318,7 @@ test('a damaged report is refused, and a fault is told', () => {
 
 test('what a step read is what QEMU saw, or nothing is said', () => {
   const report = parseGuestReport(REPORT.join('\n'), 'x');
-  const read = (bytes: number): { kind: 'read'; bytes: number } => ({ kind: 'read', bytes });
+  const read = (bytes: number): DiskRequest => ({ kind: 'read', bytes, offset: 0 });
   const trace = { firmware: [], kernel: [4096, 4096, 4096].map(read) };
   const { reads, readBytes } = countSteps(report, trace).get('mount')!;
   assert.equal([reads, readBytes], [2, 8192]);
