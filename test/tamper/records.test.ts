@@ -9,6 +9,7 @@ import { equalBytes, toHex } from '../../runtime/format/bytes.ts';
 import { decodeCanonical, encodeCanonical } from '../../runtime/format/cbor.ts';
 import { decodeDenyList, encodeDenyList } from '../../runtime/format/deny-list.ts';
 import { type FieldTable, fieldsOf, type Struct } from '../../runtime/format/struct.ts';
+import { ErofsChunkIndex, ErofsDeviceSlot } from '../../runtime/format/erofs.ts';
 import { decodeTrustBundle, encodeTrustBundle } from '../../runtime/format/trust.ts';
 import { parseBootReport } from '../../toolchain/board/boot-report.ts';
 import { RECORDS } from '../../toolchain/dev/format-docs.ts';
@@ -16,6 +17,8 @@ import { crc32 } from '../../toolchain/disk/crc32.ts';
 import * as ext4 from '../../toolchain/disk/ext4-records.ts';
 import * as fat from '../../toolchain/disk/fat-records.ts';
 import * as gpt from '../../toolchain/disk/gpt.ts';
+import { TarIndexHeader } from '../../toolchain/image/tar-index-format.ts';
+import { CacheHeader } from '../../toolchain/objects/digest-cache-format.ts';
 import { mutations } from '../support/cbor-mutations.ts';
 import { codeOf } from '../support/expect-code.ts';
 import { sourceFiles } from '../support/source-files.ts';
@@ -29,6 +32,7 @@ type AnyRecord = Struct<FieldTable>;
 
 const ALL: readonly AnyRecord[] = [
   RECORDS,
+  [ErofsChunkIndex, ErofsDeviceSlot, TarIndexHeader, CacheHeader],
   ...[ext4, fat, gpt].map((module) => Object.values(module)),
 ].flatMap((values: readonly unknown[]) => values.filter(isRecord));
 

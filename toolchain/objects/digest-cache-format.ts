@@ -14,7 +14,7 @@ const VERSION = 1;
 /** Entries that a file has at most: beyond it, a cache would cost more memory than it is worth. */
 export const ENTRIES_MAX = 4_000_000;
 
-export const CacheHeader = struct('DigestCacheHeader', 112, 'docs/cache.md', {
+export const CacheHeader = struct('digest cache header', 112, 'docs/cache.md', {
   magic: [0x00, magic(0x43445343, 'identifies a digest cache: CSDC')],
   version: [0x04, u32('layout of this file')],
   digestSize: [0x08, u32('bytes of a digest: 32 for SHA-256, 64 for SHA-512')],
