@@ -6,7 +6,7 @@
  * mount is left out, and the code is 6. Whatever happens, mounts and files of the session are taken away at the end;
  * only the cache stays, so that the next run is quick.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory } from '../files/cache-directory.ts';
 import { objectPath } from '../objects/layout.ts';
@@ -89,6 +89,7 @@ class Demo {
     await this.#release();
     await this.#verify();
     await this.#list();
+    await this.#readArchive();
     await this.#mountSystem();
     await this.#mountContainer();
     await this.#tamper();
@@ -124,6 +125,7 @@ class Demo {
     const session = this.#session;
     await session.step(`Debian ${SUITE} and a container bundle`, async () => {
       const tar = await rootfsTar(session, this.#cache, this.#isRoot);
+      symlinkSync(tar, this.#path('rootfs.tar'));
       await extractRootfs(session, tar, this.#path('rootfs'), this.#isRoot);
       makeBundle(this.#path('rootfs'), this.#path('bundle'));
       session.print('bundle: config.json and rootfs/bin/busybox of the same Debian');
@@ -178,6 +180,26 @@ class Demo {
       const { file } = this.#image('debian');
       await this.#coldseal(['image', 'ls', `release/${file}`], { lines: 8 });
       return 'listed without a mount';
+    });
+  }
+
+  /** Without root, the owners of what was extracted are others than those in the archive. */
+  async #readArchive(): Promise<void> {
+    const session = this.#session;
+    await session.step('The same image from the archive, never unpacked', async () => {
+      if (!this.#isRoot) {
+        session.print('Left out: only root can extract the owners that the archive has.');
+        return 'LEFT OUT: needs root';
+      }
+      const fromTar = ['image', 'build', '--from-tar', '--print-digest-only', 'rootfs.tar'];
+      const { stdout } = await this.#coldseal(fromTar);
+      if (stdout.trim() !== this.#image('debian').fsVerityDigest) {
+        throw new DemoFailure('the archive and its directory give two images');
+      }
+      session.print('Or the archive stays as it is, and an index is mounted with it:');
+      await this.#coldseal(['image', 'build', '--tar-index', 'rootfs.tar', 'rootfs.index']);
+      await this.#coldseal(['image', 'check', '--tar=rootfs.tar', 'rootfs.index']);
+      return 'the digest that was signed';
     });
   }
 
