@@ -6,6 +6,7 @@ import type { Output } from '../cli/output.ts';
 import type { BuiltImage } from '../image/build.ts';
 import type { EntryTable } from '../image/entry-table.ts';
 import type { SourceKind } from '../image/read-source.ts';
+import type { ScanProgress } from '../image/scan.ts';
 import type { TreeNode } from '../image/tree.ts';
 import type { CacheSummary } from '../objects/digest-cache.ts';
 import type { StoreSummary } from '../objects/store.ts';
@@ -232,7 +233,8 @@ async function readRequest(
   if (request.fromFile) return readDump(request.source);
   const kind = sourceKind(request);
   if (kind === 'directory') await refuseFileAsTree(request.source);
-  const { readSource } = await import('../image/read-source.ts');
+  const { readSource, readImageSource } = await import('../image/read-source.ts');
+  const { changesTree } = await import('../image/apply-recipe.ts');
   const { readingOptions } = await import('../image/recipe.ts');
   const { availableParallelism } = await import('node:os');
   const { parsePlatform } = await import('../image/image-config.ts');
@@ -244,26 +246,31 @@ async function readRequest(
   const { source: path, ref } = request;
   const platform = request.platform === undefined ? undefined : parsePlatform(request.platform);
   const progress = output.progress(`reading ${path === '-' ? 'stdin' : path}`, { unit: 'bytes' });
-  const { root, store, archive, image, cache } = await readSource(
-    { kind, path, ref, platform },
-    {
-      ...readingOptions(recipe),
-      algorithm,
-      threads: request.threads ?? availableParallelism(),
-      store: request.digestStore,
-      verifyExisting: request.verifyExisting,
-      cache: request.noCache ? undefined : {},
-      interrupted: output.interrupted,
-      onProgress: ({ hashedBytes, totalBytes }) => progress.update(hashedBytes, totalBytes),
-    },
-  );
-  progress.done();
+  const treeSource = { kind, path, ref, platform };
+  const options = {
+    ...readingOptions(recipe),
+    algorithm,
+    threads: request.threads ?? availableParallelism(),
+    store: request.digestStore,
+    verifyExisting: request.verifyExisting,
+    cache: request.noCache ? undefined : {},
+    interrupted: output.interrupted,
+    onProgress: ({ hashedBytes, totalBytes }: ScanProgress) =>
+      progress.update(hashedBytes, totalBytes),
+  };
   const places = {
     algorithm,
     store: request.digestStore,
     directory: kind === 'directory' ? path : undefined,
   };
-  const policy = await finishTree(root, recipe, labels, sourceDateEpoch, places);
+  // Only what a recipe changes has to be a tree of nodes.
+  const isChanged = labels !== undefined || changesTree(recipe);
+  const changed = isChanged ? await readSource(treeSource, options) : undefined;
+  const result = changed ?? (await readImageSource(treeSource, options));
+  progress.done();
+  const policy =
+    changed && (await finishTree(changed.root, recipe, labels, sourceDateEpoch, places));
+  const { root, store, archive, image, cache } = result;
   const { describeRecipe } = await import('../image/recipe.ts');
   const input = {
     ...(kind === 'directory' && { cache: cache ?? null }),

@@ -19,8 +19,7 @@ import { buildImage } from '../image/build.ts';
 import { byteStringOfText } from '../image/byte-string.ts';
 import { parseDumpTable } from '../image/dumpfile.ts';
 import type { EntryTable } from '../image/entry-table.ts';
-import { scanDirectory } from '../image/scan.ts';
-import type { TreeNode } from '../image/tree.ts';
+import { scanTable } from '../image/scan.ts';
 import { getopt } from './getopt.ts';
 import { ImageOutput } from './image-output.ts';
 import { strerror } from './strerror.ts';
@@ -193,7 +192,7 @@ function readDump({ source }: Request): EntryTable {
   return explain(() => parseDumpTable(bytes, { lenient }), '');
 }
 
-async function scan(request: Request, output: Output): Promise<TreeNode> {
+async function scan(request: Request, output: Output): Promise<EntryTable> {
   const { source, flags, store } = request;
   const type = explain(() => lstatSync(source), `error accessing ${source}`);
   if (flags.has('skip-xattrs') && flags.has('user-xattrs')) {
@@ -203,9 +202,9 @@ async function scan(request: Request, output: Output): Promise<TreeNode> {
   if (store !== undefined && isInside(store, source)) {
     throw new Exit(`${NAME}: cannot fill store: ${store} lies inside the source ${source}\n`);
   }
-  const { root } = await explainAsync(
+  const { table } = await explainAsync(
     () =>
-      scanDirectory(byteStringOfText(source), {
+      scanTable(byteStringOfText(source), {
         algorithm: 'sha256',
         inlineMax: INLINE_CONTENT_RECOMMENDED_MAX,
         threads: request.threads,
@@ -218,7 +217,7 @@ async function scan(request: Request, output: Output): Promise<TreeNode> {
       }),
     '',
   );
-  return root;
+  return table;
 }
 
 function explain<T>(work: () => T, doing: string): T {

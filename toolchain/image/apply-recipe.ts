@@ -29,6 +29,13 @@ export interface Transforms extends Pick<Recipe, 'mtime' | 'xattrs' | 'rootMetad
 
 const FIXED_ROOT_MODE = 0o755;
 
+/** Whether a recipe without labels changes a tree after it was read, which then has to be one of nodes. */
+export function changesTree({ mtime, xattrs, rootMetadata }: Recipe): boolean {
+  return (
+    xattrs === 'capability' || rootMetadata !== 'source' || mtime === 'seconds' || mtime === 'clamp'
+  );
+}
+
 /** Changes a tree. Throws CONFIG_RECIPE_ROOT, CONFIG_RECIPE_CLAMP, CONFIG_SELINUX_POLICY, CONFIG_SELINUX_HARDLINK. */
 export function applyRecipe(root: TreeNode, transforms: Transforms): void {
   const { xattrs, mtime, sourceDateEpoch, labels } = transforms;

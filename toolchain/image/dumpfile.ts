@@ -46,7 +46,7 @@ const NEWLINE = 0x0a;
 
 /** Reads a whole dump. Throws FORMAT_DUMP_* with line and column. */
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): TreeNode {
-  return treeOfTable(parseDumpTable(bytes, options));
+  return treeOfTable(parseDumpTable(bytes, options), true);
 }
 
 /** The same, as the table that an image is made from. */

@@ -93,7 +93,7 @@ export class EntryTable {
     this.gid[entry] = node.gid;
     this.rdev[entry] = node.rdev;
     this.size[entry] = node.size;
-    this.#setMtime(entry, node.mtimeSec, node.mtimeNsec);
+    this.setMtime(entry, node.mtimeSec, node.mtimeNsec);
     this.xattrs[entry] = this.xattrLists.idOf(node.xattrs);
     if ((node.mode & S_IFMT) === S_IFREG) this.#setFile(entry, node);
     else if (node.payload !== undefined) {
@@ -103,7 +103,7 @@ export class EntryTable {
     return entry;
   }
 
-  #setMtime(entry: number, sec: number | bigint, nsec: number): void {
+  setMtime(entry: number, sec: number | bigint, nsec: number): void {
     if (typeof sec === 'number') {
       this.mtimeHigh[entry] = Math.floor(sec / TWO_32);
       this.mtimeLow[entry] = sec >>> 0;
@@ -115,10 +115,7 @@ export class EntryTable {
   }
 
   #setFile(entry: number, { content, digest, payload }: TreeNode): void {
-    if (content !== undefined) {
-      this.dataAt[entry] = this.heap.addBytes(content, 0, content.length);
-      this.dataSize[entry] = content.length;
-    }
+    if (content !== undefined) this.setData(entry, content);
     if (digest !== undefined) {
       const slot = this.digests.addHex(digest, digest.length / 2);
       if (slot === NO_DIGEST) throw new Error(`${digest} is no digest`);
@@ -127,6 +124,28 @@ export class EntryTable {
     if (payload === undefined) return;
     const slot = this.digests.addObjectPath(payload);
     this.redirect[entry] = slot === NO_DIGEST ? FIRST_PAYLOAD - this.#payloadId(payload) : slot;
+  }
+
+  /** Gives a symlink its target, or a regular file its content in the image. */
+  setData(entry: number, bytes: Uint8Array): void {
+    this.dataAt[entry] = this.heap.addBytes(bytes, 0, bytes.length);
+    this.dataSize[entry] = bytes.length;
+  }
+
+  /** Gives a regular file the object of a digest, which has 32 or 64 bytes. */
+  setObject(entry: number, digest: Uint8Array): void {
+    this.digests.scratch.set(digest);
+    const slot = this.digests.add(digest.length);
+    this.digest[entry] = slot;
+    this.redirect[entry] = slot;
+  }
+
+  /** Gives a regular file what another one has. */
+  copyContent(entry: number, from: number): void {
+    this.dataAt[entry] = this.dataAt[from]!;
+    this.dataSize[entry] = this.dataSize[from]!;
+    this.digest[entry] = this.digest[from]!;
+    this.redirect[entry] = this.redirect[from]!;
   }
 
   #payloadId(payload: ByteString): number {

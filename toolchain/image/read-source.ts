@@ -9,6 +9,7 @@ import type { StoreSummary } from '../objects/store.ts';
 import { byteStringOfText } from './byte-string.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { OciChoice } from './oci-manifest.ts';
+import type { EntryTable } from './entry-table.ts';
 import type { ReadTarOptions } from './tar.ts';
 import type { TreeNode } from './tree.ts';
 
@@ -32,8 +33,8 @@ export interface ReadSourceOptions extends ReadTarOptions {
   readonly cache?: DigestCacheOptions | undefined;
 }
 
-export interface SourceResult {
-  readonly root: TreeNode;
+/** What was read besides the tree. */
+export interface SourceFindings {
   readonly store: StoreSummary | undefined;
   /** What the cache knew of a directory. */
   readonly cache?: CacheSummary | undefined;
@@ -43,6 +44,15 @@ export interface SourceResult {
   readonly image?: object;
   /** What the image says of its container. */
   readonly config?: ImageConfig;
+}
+
+export interface SourceResult extends SourceFindings {
+  readonly root: TreeNode;
+}
+
+/** A source as it is best for an image of it. */
+export interface ImageSourceResult extends SourceFindings {
+  readonly root: TreeNode | EntryTable;
 }
 
 /** Whether images are chosen from a source of this kind. */
@@ -59,6 +69,17 @@ export function readSource(source: TreeSource, options: ReadSourceOptions): Prom
     if (source.kind === 'cpio') return readCpioArchive(source.path, options);
     return source.kind === 'oci' ? readOciImage(source, options) : readDockerImage(source, options);
   });
+}
+
+/** The same for an image that is built of the source as it is: a table where that takes less memory. */
+export async function readImageSource(
+  source: TreeSource,
+  options: ReadSourceOptions,
+): Promise<ImageSourceResult> {
+  if (source.kind !== 'directory') return readSource(source, options);
+  const { scanTable } = await import('./scan.ts');
+  const { table, store, cache } = await scanTable(byteStringOfText(source.path), options);
+  return { root: table, store, cache };
 }
 
 async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceResult> {

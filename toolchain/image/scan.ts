@@ -1,5 +1,5 @@
 /**
- * A directory on disk to a tree.
+ * A directory on disk to a table of entries, or to the tree of it.
  *
  * Names are bytes; symbolic links are never followed; every regular file larger than `inlineMax` gets the
  * digest of its content, read while the scan goes on. Hardlinks are lost by default, as mkcomposefs loses
@@ -9,7 +9,6 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
-import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import {
@@ -25,11 +24,12 @@ import {
   type DigestCacheOptions,
 } from '../objects/digest-cache.ts';
 import { addSummaries, HashPool } from '../objects/hash-pool.ts';
-import { objectPath } from '../objects/layout.ts';
 import { ObjectStore, type StoreSummary } from '../objects/store.ts';
-import { byteString, flat, nodePath, showBytes, type ByteString } from './byte-string.ts';
+import { nodePath, showBytes, type ByteString } from './byte-string.ts';
+import { EntryTable } from './entry-table.ts';
+import { EntryLinks } from './entry-links.ts';
+import { treeOfTable } from './tree-table.ts';
 import {
-  isRegular,
   NO_XATTRS,
   S_IFBLK,
   S_IFCHR,
@@ -37,10 +37,8 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  sortChildren,
   sortXattrs,
-  TreeNode,
-  walkTree,
+  type TreeNode,
   XattrPool,
   type Xattr,
 } from './tree.ts';
@@ -72,8 +70,9 @@ export interface ScanProgress {
   readonly totalBytes: number;
 }
 
-export interface ScanResult {
-  readonly root: TreeNode;
+export interface ScannedTable {
+  /** Sealed; names, contents and digests are bytes in it. */
+  readonly table: EntryTable;
   readonly entries: number;
   /** Bytes that were read. */
   readonly totalBytes: number;
@@ -81,23 +80,37 @@ export interface ScanResult {
   readonly cache?: CacheSummary | undefined;
 }
 
+export interface ScanResult extends Omit<ScannedTable, 'table'> {
+  readonly root: TreeNode;
+}
+
 /** Entries scanned between two looks at the event loop: workers' answers arrive and interruptions are seen. */
 const YIELD_ENTRIES = 2048;
 
 /** Reads a directory tree. Throws HOST_NOT_FOUND, HOST_PERMISSION, HOST_FILE_CHANGED and the like, naming the path. */
-export async function scanDirectory(path: ByteString, options: ScanOptions): Promise<ScanResult> {
+export async function scanTable(path: ByteString, options: ScanOptions): Promise<ScannedTable> {
   return new Scanner(options).scan(path);
+}
+
+/** The same as nodes, which take five times the memory. */
+export async function scanDirectory(path: ByteString, options: ScanOptions): Promise<ScanResult> {
+  const { table, ...result } = await scanTable(path, options);
+  return { ...result, root: treeOfTable(table) };
 }
 
 class Scanner {
   readonly #options: ScanOptions;
   readonly #pool: HashPool;
-  readonly #hashed: TreeNode[] = [];
-  /** The names of each file that has several, by what tells it from others. */
-  readonly #names = new Map<string, TreeNode[]>();
+  readonly #table = new EntryTable();
+  /** Entries of the pool's jobs. */
+  readonly #hashed: number[] = [];
+  /** The first name of each file that has several, by what tells it from others. */
+  readonly #names = new Map<string, number>();
+  /** Further names, each followed by the first one. */
+  readonly #otherNames: number[] = [];
   readonly #xattrs = new XattrPool();
-  readonly #inodes = new Map<TreeNode, string>();
-  readonly #pending: { path: ByteString; node: TreeNode }[] = [];
+  readonly #links = new EntryLinks(this.#table);
+  readonly #pending: { path: ByteString; entry: number }[] = [];
   /** Filled anew for every name. */
   readonly #stat = newFastStat();
   #entries = 0;
@@ -127,21 +140,28 @@ class Scanner {
     this.#pool = new HashPool(poolOptions, (index, result) => this.#onHashed(index, result));
   }
 
-  async scan(path: ByteString): Promise<ScanResult> {
+  async scan(path: ByteString): Promise<ScannedTable> {
     try {
-      const root = this.#root(path);
+      this.#addRoot(path);
       for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
         const before = this.#entries;
-        this.#scanChildren(next.path, next.node);
+        this.#scanChildren(next.path, next.entry);
         if (crosses(before, this.#entries, YIELD_ENTRIES)) await this.#breathe();
         await this.#pool.hasRoom();
       }
       const stored = await this.#pool.finish(this.#options.interrupted);
       const store = addSummaries([stored, this.#store?.finish()]);
       this.#shareResults();
-      if (this.#options.hardlinks === true) linkNames(root, this.#inodes);
+      this.#table.seal();
+      this.#links.tie();
       const cache = this.#cache?.save();
-      return { root, entries: this.#entries, totalBytes: this.#totalBytes, store, cache };
+      return {
+        table: this.#table,
+        entries: this.#entries,
+        totalBytes: this.#totalBytes,
+        store,
+        cache,
+      };
     } catch (error) {
       await this.#pool.stop();
       throw error;
@@ -164,7 +184,7 @@ class Scanner {
     });
   }
 
-  #root(path: ByteString): TreeNode {
+  #addRoot(path: ByteString): void {
     let stat: FastStat;
     try {
       // `/.` follows a symbolic link given on the command line, and refuses what is no directory.
@@ -174,12 +194,10 @@ class Scanner {
     }
     const { cache, algorithm } = this.#options;
     if (cache !== undefined) this.#cache = DigestCache.open(path, stat, algorithm, cache);
-    const root = this.#node('' as ByteString, path, stat);
-    this.#pending.push({ path, node: root });
-    return root;
+    this.#pending.push({ path, entry: this.#add(0, '' as ByteString, path, stat) });
   }
 
-  #scanChildren(path: ByteString, directory: TreeNode): void {
+  #scanChildren(path: ByteString, directory: number): void {
     let names: string[];
     try {
       names = readdirSync(nodePath(path), 'latin1');
@@ -187,73 +205,66 @@ class Scanner {
       throw explainSysError(error, `Cannot list the directory ${showBytes(path)}`);
     }
     const prefix = path.endsWith('/') ? path : `${path}/`;
-    const children = directory.children!;
-    for (const name of names) {
+    for (const name of names as ByteString[]) {
       const childPath = `${prefix}${name}` as ByteString;
-      const child = this.#entry(name as ByteString, childPath);
-      if (child === undefined) continue;
-      children.push(child);
-      if (child.children !== undefined) this.#pending.push({ path: childPath, node: child });
+      const stat = this.#describe(childPath);
+      const type = stat.mode & S_IFMT;
+      if (this.#options.skipDevices === true && (type === S_IFCHR || type === S_IFBLK)) continue;
+      const entry = this.#add(directory, name, childPath, stat);
+      if (type === S_IFDIR) this.#pending.push({ path: childPath, entry });
     }
-    sortChildren(children);
   }
 
-  #entry(name: ByteString, path: ByteString): TreeNode | undefined {
-    let stat: FastStat;
+  #describe(path: ByteString): FastStat {
     try {
-      stat = lstatInto(path, this.#stat);
+      return lstatInto(path, this.#stat);
     } catch (error) {
       throw explainSysError(error, `Cannot describe ${showBytes(path)}`);
     }
-    const type = stat.mode & S_IFMT;
-    if (this.#options.skipDevices === true && (type === S_IFCHR || type === S_IFBLK)) {
-      return undefined;
-    }
-    return this.#node(name, path, stat);
   }
 
-  #node(name: ByteString, path: ByteString, stat: FastStat): TreeNode {
+  #add(parent: number, name: ByteString, path: ByteString, stat: FastStat): number {
     this.#entries++;
-    const node = new TreeNode(name, stat.mode);
-    node.uid = stat.uid;
-    node.gid = stat.gid;
-    if (this.#options.useEpoch !== true) {
-      node.mtimeSec = stat.mtimeSec;
-      node.mtimeNsec = stat.mtimeNsec;
-    }
-    node.xattrs = this.#readXattrs(path);
+    const table = this.#table;
+    const entry = table.add(parent, table.heap.addString(name), name.length, stat.mode);
+    table.uid[entry] = stat.uid;
+    table.gid[entry] = stat.gid;
+    if (this.#options.useEpoch !== true) table.setMtime(entry, stat.mtimeSec, stat.mtimeNsec);
+    table.xattrs[entry] = table.xattrLists.idOf(this.#readXattrs(path));
     const type = stat.mode & S_IFMT;
-    if (type === S_IFREG) this.#addFile(node, path, stat);
-    else if (type === S_IFLNK) this.#addSymlink(node, path);
-    else if (type === S_IFCHR || type === S_IFBLK) node.rdev = stat.rdev;
+    if (type === S_IFREG) this.#addFile(entry, path, stat);
+    else if (type === S_IFLNK) this.#addSymlink(entry, path);
+    else if (type === S_IFCHR || type === S_IFBLK) table.rdev[entry] = stat.rdev;
     if (this.#options.hardlinks === true && type !== S_IFDIR && stat.nlink > 1) {
-      this.#inodes.set(node, `${stat.dev}:${stat.ino}`);
+      this.#links.add(entry, `${stat.dev}:${stat.ino}`);
     }
-    return node;
+    return entry;
   }
 
-  #addSymlink(node: TreeNode, path: ByteString): void {
+  #addSymlink(entry: number, path: ByteString): void {
+    let target: Uint8Array;
     try {
-      node.payload = byteString(readlinkSync(nodePath(path), 'buffer'));
+      target = readlinkSync(nodePath(path), 'buffer');
     } catch (error) {
       throw explainSysError(error, `Cannot read the symlink ${showBytes(path)}`);
     }
-    node.size = node.payload.length;
+    this.#table.setData(entry, target);
+    this.#table.size[entry] = target.length;
   }
 
-  #addFile(node: TreeNode, path: ByteString, stat: FastStat): void {
-    node.size = stat.size;
-    if (stat.size === 0 || this.#isOtherName(node, stat)) return;
+  #addFile(entry: number, path: ByteString, stat: FastStat): void {
+    this.#table.size[entry] = stat.size;
+    if (stat.size === 0 || this.#isOtherName(entry, stat)) return;
     this.#totalBytes += stat.size;
     const isInline = stat.size <= this.#options.inlineMax;
     const known = isInline ? undefined : this.#known(stat);
     if (known !== undefined) {
       this.#knownBytes += stat.size;
-      setDigest(node, known);
+      this.#table.setObject(entry, Buffer.from(known, 'hex'));
       return;
     }
     if (!isInline) this.#cache?.missed(this.#hashed.length, path, stat);
-    this.#hashed.push(node);
+    this.#hashed.push(entry);
     this.#pool.add(path, stat);
   }
 
@@ -269,31 +280,30 @@ class Scanner {
   }
 
   /** Whether this is one more name of a file that is hashed already. One that changed meanwhile is another file. */
-  #isOtherName(node: TreeNode, stat: FastStat): boolean {
+  #isOtherName(entry: number, stat: FastStat): boolean {
     if (stat.nlink < 2) return false;
     const { dev, ino, size, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
     const key = [dev, ino, size, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec].join();
-    const names = this.#names.get(key);
-    if (names === undefined) this.#names.set(key, [node]);
-    else names.push(node);
-    return names !== undefined;
+    const first = this.#names.get(key);
+    if (first === undefined) this.#names.set(key, entry);
+    else this.#otherNames.push(entry, first);
+    return first !== undefined;
   }
 
   #onHashed(index: number, result: Uint8Array): void {
-    const node = this.#hashed[index]!;
-    if (node.size <= this.#options.inlineMax) {
-      node.content = result.slice();
+    const entry = this.#hashed[index]!;
+    if (this.#table.size[entry]! <= this.#options.inlineMax) {
+      this.#table.setData(entry, result);
       return;
     }
     this.#cache?.hashed(index, result);
-    setDigest(node, Buffer.from(result.buffer, result.byteOffset, result.length).toString('hex'));
+    this.#table.setObject(entry, result);
   }
 
   /** Gives the other names of each file what its first name got. */
   #shareResults(): void {
-    for (const [first, ...others] of this.#names.values()) {
-      const { content, digest, payload } = first!;
-      for (const other of others) Object.assign(other, { content, digest, payload });
+    for (let i = 0; i < this.#otherNames.length; i += 2) {
+      this.#table.copyContent(this.#otherNames[i]!, this.#otherNames[i + 1]!);
     }
   }
 
@@ -316,37 +326,6 @@ class Scanner {
   }
 }
 
-function setDigest(node: TreeNode, digest: string): void {
-  node.digest = digest;
-  node.payload = flat(objectPath(digest));
-}
-
 function crosses(before: number, after: number, step: number): boolean {
   return Math.floor(before / step) !== Math.floor(after / step);
-}
-
-/** Makes one inode of the names of one file; the first name in depth-first order owns it. */
-function linkNames(root: TreeNode, inodes: ReadonlyMap<TreeNode, string>): void {
-  const owners = new Map<string, TreeNode>();
-  for (const { node } of walkTree(root)) {
-    const inode = inodes.get(node);
-    if (inode === undefined) continue;
-    const owner = owners.get(inode);
-    if (owner === undefined) owners.set(inode, node);
-    else {
-      requireSameFile(owner, node);
-      node.hardlink = owner;
-      owner.nlink++;
-    }
-  }
-}
-
-/** Two names of one inode cannot differ unless it changed between the two looks at it. */
-function requireSameFile(a: TreeNode, b: TreeNode): void {
-  if (a.size === b.size && a.digest === b.digest && isRegular(a) === isRegular(b)) return;
-  throw new ColdsealError(
-    'HOST_FILE_CHANGED',
-    `Cannot describe ${showBytes(b.name)}: it changed while it was read, expected the content of its hardlink`,
-    { hint: 'build from a tree that nothing writes to, such as a snapshot' },
-  );
 }

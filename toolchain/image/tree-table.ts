@@ -1,4 +1,5 @@
 /** From a tree of nodes to a table of entries, and back. */
+import { flat } from './byte-string.ts';
 import { NO_DIGEST } from './digest-pool.ts';
 import { EntryTable, NO_DATA, NOT_LINKED } from './entry-table.ts';
 import { isRegular, TreeNode } from './tree.ts';
@@ -38,10 +39,14 @@ function linkEntries(
   }
 }
 
-/** The nodes of a sealed table. `line` of an entry is the line of a dump with a line for each. */
-export function treeOfTable(table: EntryTable): TreeNode {
+/** The nodes of a sealed table. With `hasLines` it is that of a dump, and `line` the line of each entry. */
+export function treeOfTable(table: EntryTable, hasLines = false): TreeNode {
   const nodes: TreeNode[] = [];
-  for (let entry = 0; entry < table.sourceCount; entry++) nodes.push(nodeOf(table, entry));
+  for (let entry = 0; entry < table.sourceCount; entry++) {
+    const node = nodeOf(table, entry);
+    if (hasLines) node.line = entry + 1;
+    nodes.push(node);
+  }
   const { start, entries } = table.index;
   for (let entry = 0; entry < table.sourceCount; entry++) {
     const node = nodes[entry]!;
@@ -57,7 +62,6 @@ export function treeOfTable(table: EntryTable): TreeNode {
 
 function nodeOf(table: EntryTable, entry: number): TreeNode {
   const node = new TreeNode(table.name(entry), table.mode[entry]!);
-  node.line = entry + 1;
   if (table.hardlink[entry] !== NOT_LINKED) return node;
   node.nlink = table.nlink[entry]!;
   node.uid = table.uid[entry]!;
@@ -74,7 +78,8 @@ function nodeOf(table: EntryTable, entry: number): TreeNode {
     return node;
   }
   if (size !== NO_DATA) node.content = Buffer.from(table.heap.bytes(at, size));
-  node.payload = table.payload(table.redirect[entry]!);
+  const payload = table.payload(table.redirect[entry]!);
+  if (payload !== undefined) node.payload = table.redirect[entry]! >= 0 ? flat(payload) : payload;
   const digest = table.digest[entry]!;
   if (digest !== NO_DIGEST) node.digest = table.digests.hex(digest);
   return node;
