@@ -1,7 +1,8 @@
 /** Archives in memory to trees, for tests: what each path became. */
-import { readTar, treeOfTar, type ReadTarOptions } from '../../toolchain/image/tar.ts';
+import { readTar, tableOfTar, type ReadTarOptions } from '../../toolchain/image/tar.ts';
 import { TAR_LIMITS } from '../../toolchain/image/tar-limits.ts';
 import { TarStream } from '../../toolchain/image/tar-stream.ts';
+import { treeOfTable } from '../../toolchain/image/tree-table.ts';
 import { walkTree, type TreeNode } from '../../toolchain/image/tree.ts';
 
 export const TAR_OPTIONS: ReadTarOptions = { algorithm: 'sha256', inlineMax: 64 };
@@ -13,7 +14,7 @@ export async function treeOfBytes(
   pieceSize = bytes.length,
 ): Promise<TreeNode> {
   const stream = streamOf(bytes, options, pieceSize);
-  return (await treeOfTar(stream, { ...TAR_OPTIONS, ...options })).root;
+  return treeOfTable((await tableOfTar(stream, { ...TAR_OPTIONS, ...options })).table);
 }
 
 function streamOf(

@@ -6,10 +6,11 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cpioArchive } from '../../toolchain/disk/cpio.ts';
-import { readCpio, treeOfCpio } from '../../toolchain/image/cpio.ts';
+import { readCpio, tableOfCpio } from '../../toolchain/image/cpio.ts';
 import { TAR_LIMITS, type TarLimits } from '../../toolchain/image/tar-limits.ts';
 import { TarStream } from '../../toolchain/image/tar-stream.ts';
 import type { ReadTarOptions } from '../../toolchain/image/tar.ts';
+import { treeOfTable } from '../../toolchain/image/tree-table.ts';
 import { type TreeNode, walkTree } from '../../toolchain/image/tree.ts';
 import { ENTRIES } from '../support/cpio-entries.ts';
 import { cpioMember, type CpioMember, cpioOf } from '../support/cpio-writer.ts';
@@ -32,7 +33,9 @@ function read(
   }
   const limits = options.limits ?? TAR_LIMITS;
   const stream = new TarStream(pieces(), limits, () => bytes.length, 'cpio');
-  return treeOfCpio(stream, { ...TAR_OPTIONS, ...options }).then(({ root }) => root);
+  return tableOfCpio(stream, { ...TAR_OPTIONS, ...options }).then(({ table }) =>
+    treeOfTable(table),
+  );
 }
 
 /** Each path with its mode and what it holds. */

@@ -451,6 +451,14 @@ test('entries beyond the limit, and directories that paths imply', async () => {
   assert.is((await treeOfBytes(tarOf(...again), { limits })).children!.length, 1);
 });
 
+test('entries that replace others, beyond the limit of these', async () => {
+  const limits = { ...TAR_LIMITS, replaced: 10 };
+  const again = Array.from({ length: 11 }, () => ({ name: 'f' }));
+  const most = await treeOfBytes(tarOf(...again), { limits });
+  assert.is(most.children!.length, 1, 'one, and ten that it replaced');
+  await refuseAll([['one more', 'FORMAT_TAR_ENTRIES', ...again, { name: 'f' }]], { limits });
+});
+
 test('more bytes than the limit, also when they are holes', async () => {
   const limits = { ...TAR_LIMITS, totalBytes: 100_000 };
   const hole: TarMember = withPax(['GNU.sparse.size', '8000000000000000']);

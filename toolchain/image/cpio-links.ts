@@ -8,31 +8,37 @@
  */
 import type { CpioHeader } from './cpio-header.ts';
 import { showBytes } from './byte-string.ts';
+import { type EntryTable, NO_DATA } from './entry-table.ts';
 import { failTar, type TarPlace } from './tar-error.ts';
-import { S_IFMT, type TreeNode } from './tree.ts';
+import { S_IFMT } from './tree.ts';
 
 interface Group {
-  readonly nodes: TreeNode[];
+  readonly names: number[];
   readonly header: CpioHeader;
   readonly place: TarPlace;
   /** The first name that came with data. */
-  full: TreeNode | undefined;
+  full: number | undefined;
 }
 
 /** What has to be the same for all names, whoever unpacks them last. */
 const SAME = ['mode', 'uid', 'gid', 'mtime', 'rdevMajor', 'rdevMinor'] as const;
 
 export class CpioLinks {
+  readonly #table: EntryTable;
   readonly #groups = new Map<string, Group>();
 
+  constructor(table: EntryTable) {
+    this.#table = table;
+  }
+
   /** Takes note of an entry whose content has been read. Throws FORMAT_CPIO_HARDLINK. */
-  add(header: CpioHeader, node: TreeNode, place: TarPlace): void {
+  add(header: CpioHeader, name: number, place: TarPlace): void {
     const { devMajor, devMinor, ino, mode } = header;
     const key = `${devMajor}:${devMinor}:${ino}:${mode & S_IFMT}`;
     const group = this.#groups.get(key);
-    const full = node.size > 0 ? node : undefined;
+    const full = this.#table.size[name]! > 0 ? name : undefined;
     if (group === undefined) {
-      this.#groups.set(key, { nodes: [node], header, place, full });
+      this.#groups.set(key, { names: [name], header, place, full });
       return;
     }
     for (const field of SAME) {
@@ -40,20 +46,24 @@ export class CpioLinks {
       const problem = `${field} is ${header[field]} here and ${group.header[field]} there`;
       this.#fail(group, place, problem);
     }
-    if (full !== undefined && group.full !== undefined && !isSame(full, group.full)) {
+    if (full !== undefined && group.full !== undefined && !isSame(this.#table, full, group.full)) {
       this.#fail(group, place, 'the contents differ');
     }
     group.full ??= full;
-    group.nodes.push(node);
+    group.names.push(name);
   }
 
   /** Gives every name the data of its file; with `isTied` they become one file. */
   finish(isTied: boolean): void {
-    for (const { nodes, full } of this.#groups.values()) {
-      const [first] = nodes;
-      for (const node of nodes) {
-        if (full !== undefined && node !== full) fill(node, full);
-        if (isTied && node !== first) node.hardlink = first;
+    const { size, hardlink } = this.#table;
+    for (const { names, full } of this.#groups.values()) {
+      const first = names[0]!;
+      for (const name of names) {
+        if (full !== undefined && name !== full) {
+          size[name] = size[full]!;
+          this.#table.copyContent(name, full);
+        }
+        if (isTied && name !== first) hardlink[name] = first;
       }
     }
     this.#groups.clear();
@@ -70,16 +80,10 @@ export class CpioLinks {
   }
 }
 
-function isSame(a: TreeNode, b: TreeNode): boolean {
-  if (a.size !== b.size || a.digest !== b.digest) return false;
-  if (a.content !== undefined && b.content !== undefined)
-    return Buffer.compare(a.content, b.content) === 0;
-  return a.payload === b.payload;
-}
-
-function fill(node: TreeNode, full: TreeNode): void {
-  node.size = full.size;
-  node.content = full.content;
-  node.digest = full.digest;
-  node.payload = full.payload;
+function isSame(table: EntryTable, a: number, b: number): boolean {
+  const { size, digest, dataSize, dataAt, heap } = table;
+  if (size[a] !== size[b] || digest[a] !== digest[b] || dataSize[a] !== dataSize[b]) return false;
+  if (dataSize[a] === NO_DATA) return true;
+  const bytes = (name: number): Uint8Array => heap.bytes(dataAt[name]!, dataSize[name]!);
+  return Buffer.compare(bytes(a), bytes(b)) === 0;
 }

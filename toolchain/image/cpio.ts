@@ -3,29 +3,27 @@
  *
  * cpio has whole seconds and no extended attributes, so the tree is that of a directory without either.
  */
-import type { StoreSummary } from '../objects/store.ts';
 import { CpioLinks } from './cpio-links.ts';
 import { type CpioEntry, CpioReader } from './cpio-reader.ts';
 import type { TarContent } from './tar-content.ts';
-import { TarInput, type TarDigests } from './tar-input.ts';
+import { TarInput } from './tar-input.ts';
 import { TAR_LIMITS } from './tar-limits.ts';
 import { TarStream } from './tar-stream.ts';
 import { TarTree } from './tar-tree.ts';
-import { openSink, type ReadTarOptions, storeContent, type TarResult } from './tar.ts';
-import type { TreeNode } from './tree.ts';
-
-export interface CpioResult {
-  readonly root: TreeNode;
-  readonly entries: number;
-  readonly store: StoreSummary | undefined;
-  readonly archive: TarDigests;
-}
+import {
+  openSink,
+  type ReadTarOptions,
+  storeContent,
+  type TarResult,
+  type TarTable,
+} from './tar.ts';
+import { treeOfTable } from './tree-table.ts';
 
 /** Entries between two reports of progress. */
 const REPORT_ENTRIES = 1024;
 
 /** Reads an archive, or stdin for `-`. Throws FORMAT_CPIO_* with place and entry, HOST_*. */
-export async function readCpio(path: string, options: ReadTarOptions): Promise<CpioResult> {
+export async function readCpioTable(path: string, options: ReadTarOptions): Promise<TarTable> {
   using input = new TarInput(path, options.interrupted, { format: 'cpio' });
   const limits = options.limits ?? TAR_LIMITS;
   const stream = new TarStream(input.pieces(), limits, () => input.bytes, 'cpio');
@@ -35,18 +33,24 @@ export async function readCpio(path: string, options: ReadTarOptions): Promise<C
       hashedBytes: input.bytes,
       totalBytes: input.size ?? input.bytes,
     });
-  const result = await treeOfCpio(stream, options, onEntries);
+  const result = await tableOfCpio(stream, options, onEntries);
   return { ...result, archive: await input.digests() };
 }
 
-/** The same for the bytes of an uncompressed archive. */
-export async function treeOfCpio(
+/** The same as nodes. */
+export async function readCpio(path: string, options: ReadTarOptions): Promise<TarResult> {
+  const { table, ...result } = await readCpioTable(path, options);
+  return { root: treeOfTable(table), ...result };
+}
+
+/** The table of the bytes of an uncompressed archive. */
+export async function tableOfCpio(
   stream: TarStream,
   options: ReadTarOptions,
   onEntries: (count: number) => void = () => undefined,
-): Promise<Omit<TarResult, 'archive'>> {
+): Promise<Omit<TarTable, 'archive'>> {
   const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
-  const links = new CpioLinks();
+  const links = new CpioLinks(tree.table);
   using sink = openSink(options);
   const reader = new CpioReader(stream);
   try {
@@ -60,7 +64,7 @@ export async function treeOfCpio(
     await stream.close();
   }
   links.finish(options.hardlinks === true);
-  return { root: tree.finish(), entries: tree.count, store: sink.finish() };
+  return { table: tree.finish(), entries: tree.count, store: sink.finish() };
 }
 
 async function readEntry(
@@ -71,9 +75,9 @@ async function readEntry(
   content: TarContent,
 ): Promise<void> {
   const { entry, header } = each;
-  const node = tree.addNode(entry);
+  const made = tree.addEntry(entry);
   if (entry.type === '0' && entry.size > 0) {
-    await storeContent(node, content, () => reader.content(each, content));
+    await storeContent(tree.table, made, content, () => reader.content(each, content));
   }
-  if (entry.type !== '5' && header.nlink > 1) links.add(header, node, entry.place);
+  if (entry.type !== '5' && header.nlink > 1) links.add(header, made, entry.place);
 }

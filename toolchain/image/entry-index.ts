@@ -9,6 +9,9 @@ import type { EntryTable } from './entry-table.ts';
 const RUN = 12;
 const KEY_BYTES = 6;
 
+/** In `parent`: the entry is in no directory, and so not in the tree. */
+export const DETACHED = -1;
+
 export interface EntryIndex {
   /** The entries of a directory are `entries[start[directory]]` up to `entries[start[directory + 1]]`. */
   readonly start: Int32Array;
@@ -43,11 +46,15 @@ export function indexEntries(
 
 function groupByParent({ count, parent }: EntryTable): EntryIndex {
   const start = new Int32Array(count + 1);
-  for (let entry = 1; entry < count; entry++) start[parent[entry]! + 1]!++;
+  for (let entry = 1; entry < count; entry++) {
+    if (parent[entry] !== DETACHED) start[parent[entry]! + 1]!++;
+  }
   for (let i = 1; i <= count; i++) start[i]! += start[i - 1]!;
   const entries = new Int32Array(count);
   // Each start moves to the next one while its entries are put down, and then back.
-  for (let entry = 1; entry < count; entry++) entries[start[parent[entry]!]!++] = entry;
+  for (let entry = 1; entry < count; entry++) {
+    if (parent[entry] !== DETACHED) entries[start[parent[entry]!]!++] = entry;
+  }
   for (let i = count; i > 0; i--) start[i] = start[i - 1]!;
   start[0] = 0;
   return { start, entries };

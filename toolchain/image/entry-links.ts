@@ -2,7 +2,7 @@
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { showBytes } from './byte-string.ts';
 import type { EntryTable } from './entry-table.ts';
-import { S_IFMT, S_IFREG } from './tree.ts';
+import { S_IFREG } from './tree.ts';
 
 export class EntryLinks {
   readonly #table: EntryTable;
@@ -24,12 +24,7 @@ export class EntryLinks {
    */
   tie(): void {
     if (this.#inodes.size === 0) return;
-    const { start, entries } = this.#table.index;
-    const stack = [0];
-    for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
-      this.#tieName(entry);
-      for (let i = start[entry + 1]! - 1; i >= start[entry]!; i--) stack.push(entries[i]!);
-    }
+    for (const entry of this.#table.depthFirst()) this.#tieName(entry);
   }
 
   #tieName(entry: number): void {
@@ -48,8 +43,8 @@ export class EntryLinks {
 
 /** Two names of one inode cannot differ unless it changed between the two looks at it. */
 function requireSameFile(table: EntryTable, a: number, b: number): void {
-  const { size, digest, mode } = table;
-  const isRegular = (entry: number): boolean => (mode[entry]! & S_IFMT) === S_IFREG;
+  const { size, digest } = table;
+  const isRegular = (entry: number): boolean => table.typeOf(entry) === S_IFREG;
   if (size[a] === size[b] && digest[a] === digest[b] && isRegular(a) === isRegular(b)) return;
   throw new ColdsealError(
     'HOST_FILE_CHANGED',

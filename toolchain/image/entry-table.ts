@@ -41,7 +41,7 @@ export class EntryTable {
   readonly #payloadIds = new Map<ByteString, number>();
   #index: EntryIndex | undefined;
 
-  /** The directory that an entry is in; the root is its own. */
+  /** The directory that an entry is in, or DETACHED (entry-index.ts); the root is its own. */
   parent = new Int32Array(CAPACITY_MIN);
   nameAt = new Float64Array(CAPACITY_MIN);
   nameSize = new Uint8Array(CAPACITY_MIN);
@@ -121,7 +121,10 @@ export class EntryTable {
       if (slot === NO_DIGEST) throw new Error(`${digest} is no digest`);
       this.digest[entry] = slot;
     }
-    if (payload === undefined) return;
+    if (payload !== undefined) this.setPayload(entry, payload);
+  }
+
+  setPayload(entry: number, payload: ByteString): void {
     const slot = this.digests.addObjectPath(payload);
     this.redirect[entry] = slot === NO_DIGEST ? FIRST_PAYLOAD - this.#payloadId(payload) : slot;
   }
@@ -146,6 +149,20 @@ export class EntryTable {
     this.dataSize[entry] = this.dataSize[from]!;
     this.digest[entry] = this.digest[from]!;
     this.redirect[entry] = this.redirect[from]!;
+  }
+
+  /** Makes an entry what another one is, under its own name; the number of its names stays. */
+  copyInode(entry: number, from: number): void {
+    this.mode[entry] = this.mode[from]!;
+    this.uid[entry] = this.uid[from]!;
+    this.gid[entry] = this.gid[from]!;
+    this.rdev[entry] = this.rdev[from]!;
+    this.size[entry] = this.size[from]!;
+    this.mtimeHigh[entry] = this.mtimeHigh[from]!;
+    this.mtimeLow[entry] = this.mtimeLow[from]!;
+    this.mtimeNsec[entry] = this.mtimeNsec[from]!;
+    this.xattrs[entry] = this.xattrs[from]!;
+    this.copyContent(entry, from);
   }
 
   #payloadId(payload: ByteString): number {
@@ -198,6 +215,16 @@ export class EntryTable {
     return this.#index;
   }
 
+  /** The entries of the source as a tree is walked: parents first, then by name. Only of a sealed table. */
+  *depthFirst(): Generator<number> {
+    const { start, entries } = this.index;
+    const stack = [0];
+    for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
+      if (entry < this.sourceCount) yield entry;
+      for (let i = start[entry + 1]! - 1; i >= start[entry]!; i--) stack.push(entries[i]!);
+    }
+  }
+
   /** A whiteout in the root for each name of an object directory that is still free. */
   #addStubs(): void {
     const taken = new Set<string>();
@@ -217,6 +244,11 @@ export class EntryTable {
       this.mtimeNsec[stub] = this.mtimeNsec[0]!;
       this.xattrs[stub] = this.xattrLists.idOf(selinux);
     }
+  }
+
+  /** Type bits of the mode. */
+  typeOf(entry: number): number {
+    return this.mode[entry]! & S_IFMT;
   }
 
   isDirectory(entry: number): boolean {

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import type { StoreSummary } from '../objects/store.ts';
 import type { ByteString } from './byte-string.ts';
+import type { EntryTable } from './entry-table.ts';
 import type { FilePlace } from './image-files.ts';
 import { failTar } from './tar-error.ts';
 import { TarInput } from './tar-input.ts';
@@ -26,6 +27,7 @@ import {
   type EntryTaker,
   type ReadTarOptions,
 } from './tar.ts';
+import { treeOfTable } from './tree-table.ts';
 import type { TreeNode } from './tree.ts';
 
 /** A layer as it lies there, and what is known of it. */
@@ -65,7 +67,7 @@ export async function readLayers(
     await readLayer(layer, new Layer(tree), sink, options, report);
     doneBytes += layer.place.size;
   }
-  return { root: tree.finish(), entries: tree.count, store: sink.finish() };
+  return { root: treeOfTable(tree.finish()), entries: tree.count, store: sink.finish() };
 }
 
 async function readLayer(
@@ -126,27 +128,29 @@ async function sha256Of(
 
 /** The entries of one layer, whiteouts among them. */
 class Layer implements EntryTaker {
+  readonly table: EntryTable;
   readonly #tree: TarTree;
 
   constructor(tree: TarTree) {
     this.#tree = tree;
+    this.table = tree.table;
     tree.beginLayer();
   }
 
-  add(entry: TarEntry): TreeNode | undefined {
+  add(entry: TarEntry): number | undefined {
     const { place } = entry;
     const { path } = tarPath(entry.name, 'name', place);
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1);
     if (!name.startsWith(WHITEOUT)) return this.#tree.add(entry);
     const parent = path.slice(0, Math.max(slash, 0)) as ByteString;
-    if (name === OPAQUE) this.#tree.hideBelow(parent);
+    if (name === OPAQUE) this.#tree.hideBelow(parent, place);
     else if (!name.startsWith(AUFS)) {
       const hidden = name.slice(WHITEOUT.length);
       if (hidden === '' || hidden === '.' || hidden === '..') {
         failTar('FORMAT_OCI_WHITEOUT', place, 'it takes away a name that no entry has');
       }
-      this.#tree.hide((parent === '' ? hidden : `${parent}/${hidden}`) as ByteString);
+      this.#tree.hide((parent === '' ? hidden : `${parent}/${hidden}`) as ByteString, place);
     }
     return undefined;
   }

@@ -63,8 +63,7 @@ export function isLayered(kind: string): kind is LayeredKind {
 /** Reads a source. Throws what scanning and reading throw; for archives the sentence names the file. */
 export function readSource(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
   if (source.kind === 'directory') return readDirectory(source.path, options);
-  const shown = source.path === '-' ? 'stdin' : source.path;
-  return namingFileAsync(`Cannot use ${shown}`, () => {
+  return naming(source, () => {
     if (source.kind === 'tar') return readArchive(source.path, options);
     if (source.kind === 'cpio') return readCpioArchive(source.path, options);
     return source.kind === 'oci' ? readOciImage(source, options) : readDockerImage(source, options);
@@ -72,14 +71,37 @@ export function readSource(source: TreeSource, options: ReadSourceOptions): Prom
 }
 
 /** The same for an image that is built of the source as it is: a table where that takes less memory. */
-export async function readImageSource(
+export function readImageSource(
   source: TreeSource,
   options: ReadSourceOptions,
 ): Promise<ImageSourceResult> {
-  if (source.kind !== 'directory') return readSource(source, options);
+  if (source.kind === 'directory') return readDirectoryTable(source.path, options);
+  if (source.kind !== 'tar' && source.kind !== 'cpio') return readSource(source, options);
+  return naming(source, () => readArchiveTable(source, options));
+}
+
+function naming<T>({ path }: TreeSource, read: () => Promise<T>): Promise<T> {
+  return namingFileAsync(`Cannot use ${path === '-' ? 'stdin' : path}`, read);
+}
+
+async function readDirectoryTable(
+  path: string,
+  options: ReadSourceOptions,
+): Promise<ImageSourceResult> {
   const { scanTable } = await import('./scan.ts');
-  const { table, store, cache } = await scanTable(byteStringOfText(source.path), options);
+  const { table, store, cache } = await scanTable(byteStringOfText(path), options);
   return { root: table, store, cache };
+}
+
+async function readArchiveTable(
+  { kind, path }: TreeSource,
+  options: ReadSourceOptions,
+): Promise<ImageSourceResult> {
+  const { table, store, archive } =
+    kind === 'tar'
+      ? await (await import('./tar.ts')).readTarTable(path, options)
+      : await (await import('./cpio.ts')).readCpioTable(path, options);
+  return { root: table, store, archive };
 }
 
 async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceResult> {

@@ -34,6 +34,7 @@ import { TAR_LIMITS, type TarLimits } from './tar-limits.ts';
 import { TarReader } from './tar-reader.ts';
 import { TarStream } from './tar-stream.ts';
 import { TarTree, type TarTreeOptions } from './tar-tree.ts';
+import { treeOfTable } from './tree-table.ts';
 import type { TreeNode } from './tree.ts';
 
 /** How an archive is read; hardlinks always stay together. */
@@ -122,12 +123,13 @@ async function readTree(
   try {
     let count = 0;
     for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
-      const node = tree.add(entry);
-      if (node !== undefined && node.size > 0) {
-        const { offset, map = [0, node.size] } = reader.dataPlace;
+      const file = tree.add(entry);
+      const size = file === undefined ? 0 : tree.table.size[file]!;
+      if (file !== undefined && size > 0) {
+        const { offset, map = [0, size] } = reader.dataPlace;
         const extents = extentsOfMap(map, offset);
-        pieces.require(extents, node.size, entry.place);
-        node.payload = payloadOf(extents, node.size);
+        pieces.require(extents, size, entry.place);
+        tree.table.setPayload(file, payloadOf(extents, size));
       }
       if (++count % REPORT_ENTRIES === 0) onEntries(count);
     }
@@ -135,7 +137,7 @@ async function readTree(
   } finally {
     await stream.close();
   }
-  return tree.finish();
+  return treeOfTable(tree.finish());
 }
 
 /** Refuses what chunks cannot say, or only too many of them. */

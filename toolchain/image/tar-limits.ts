@@ -7,6 +7,8 @@
 export interface TarLimits {
   /** Entries of the tree, directories that were only implied by a path among them. */
   readonly entries: number;
+  /** Entries that later ones replace or take away; what they took is not given back. */
+  readonly replaced: number;
   /** Bytes of the uncompressed archive, with the holes of sparse files counted as bytes. */
   readonly totalBytes: number;
   /** Bytes produced for each byte of the archive file, once more than `ratioFromBytes` were produced. */
@@ -15,8 +17,9 @@ export interface TarLimits {
 }
 
 export const TAR_LIMITS: TarLimits = {
-  // A workstation has a million files; an entry takes some 300 bytes of memory, and Node has 4 GB.
+  // A workstation has a million files; an entry takes some 300 bytes of memory until the image is written.
   entries: 4_000_000,
+  replaced: 4_000_000,
   // More than the largest device has; at 1 GB/s it is read in a quarter of an hour.
   totalBytes: 2 ** 40,
   // Root file systems shrink to a third; gzip cannot do better than 1032:1, zstd and sparse files can.

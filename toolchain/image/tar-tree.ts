@@ -1,5 +1,5 @@
 /**
- * Entries of an archive to a tree, as if they had been unpacked one after the other, without a file system.
+ * Entries of an archive to a table, as if they had been unpacked one after the other, without a file system.
  *
  * - Of two entries with one path the later one counts. A directory that comes again keeps what is in it.
  * - A hardlink is another name of what its target is at that moment; what comes later under the target's path is
@@ -8,30 +8,16 @@
  * - Nothing is ever put below a symlink or a file, and a directory that holds something is never replaced: what such
  *   an archive means depends on who unpacks it.
  */
-import { SYMLINK_TARGET_MAX, XATTR_ACL_ACCESS } from '../../runtime/format/composefs.ts';
-import { type ByteString, flat } from './byte-string.ts';
-import { modeWithAcl } from './tar-acl.ts';
+import { bytesOf, type ByteString, flat } from './byte-string.ts';
+import { DETACHED } from './entry-index.ts';
+import { EntryTable, NOT_LINKED } from './entry-table.ts';
 import { failTar, showName, type TarPlace } from './tar-error.ts';
+import { factsOf, type TarFacts } from './tar-facts.ts';
 import type { TarLimits } from './tar-limits.ts';
 import { tarPath } from './tar-path.ts';
 import type { TarEntry } from './tar-reader.ts';
-import { xattrsOf } from './tar-xattrs.ts';
-import {
-  NO_XATTRS,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  sortChildren,
-  TreeNode,
-  walkTree,
-  XattrPool,
-  type Xattr,
-} from './tree.ts';
+import { tieNames } from './tie-names.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, XattrPool } from './tree.ts';
 
 export interface TarTreeOptions {
   readonly useEpoch?: boolean;
@@ -41,149 +27,156 @@ export interface TarTreeOptions {
   readonly hardlinks?: boolean;
 }
 
-const TYPE_BITS: Readonly<Record<string, number>> = {
-  0: S_IFREG,
-  2: S_IFLNK,
-  3: S_IFCHR,
-  4: S_IFBLK,
-  5: S_IFDIR,
-  6: S_IFIFO,
-  // Only a cpio archive has sockets.
-  s: S_IFSOCK,
-};
 /** Of a directory that no entry describes. */
 const IMPLIED_MODE = S_IFDIR | 0o755;
-/** Device numbers as Linux packs them into 32 bits: 12 bits of major, 20 of minor (new_encode_dev). */
-const MAJOR_MAX = 0xfff;
-const MINOR_MAX = 0xfffff;
+const ROOT = 0;
 
 export class TarTree {
+  /** What was added so far, without order; entries that were replaced or hidden are in no directory. */
+  readonly table = new EntryTable();
   readonly #options: TarTreeOptions;
   readonly #limits: TarLimits;
   readonly #pool = new XattrPool();
-  readonly #root = new TreeNode('' as ByteString, IMPLIED_MODE);
-  /** The entries of every directory by name; `children` are made of them at the end. */
-  readonly #entries = new Map<TreeNode, Map<ByteString, TreeNode>>();
-  /** Nodes that the current layer put or described, and directories it has hidden the lower part of. */
-  #fresh: Set<TreeNode> | undefined;
-  readonly #hidden = new Set<TreeNode>();
+  /** The entries of every directory by name. */
+  readonly #entries = new Map<number, Map<ByteString, number>>();
+  /** Entries that the current layer put or described, and directories it has hidden the lower part of. */
+  #fresh: Set<number> | undefined;
+  readonly #hidden = new Set<number>();
   #count = 1;
+  #detached = 0;
   #lastParentPath = '' as ByteString;
-  #lastParent = this.#root;
+  #lastParent = ROOT;
 
   constructor(options: TarTreeOptions, limits: TarLimits) {
     this.#options = options;
     this.#limits = limits;
-    this.#entries.set(this.#root, new Map());
+    this.table.add(ROOT, 0, 0, IMPLIED_MODE);
+    this.#entries.set(ROOT, new Map());
   }
 
-  /** Nodes made so far. */
+  /** Entries of the tree so far. */
   get count(): number {
     return this.#count;
   }
 
-  /** Adds an entry; returns the node of a regular file, whose content the caller fills in. */
-  add(entry: TarEntry): TreeNode | undefined {
+  /** Adds an entry; returns the one of a regular file, whose content the caller fills in. */
+  add(entry: TarEntry): number | undefined {
     const { place } = entry;
     const { path, endsInSlash } = tarPath(entry.name, 'name', place);
     if (entry.type === '1') {
       this.#addHardlink(entry, path, endsInSlash);
       return undefined;
     }
-    const node = this.#add(entry, path, endsInSlash);
-    return (node.mode & S_IFMT) === S_IFREG ? node : undefined;
+    const made = this.#add(entry, path, endsInSlash);
+    return this.table.typeOf(made) === S_IFREG ? made : undefined;
   }
 
-  /** Adds an entry that is no hardlink; returns its node, whatever it is. */
-  addNode(entry: TarEntry): TreeNode {
+  /** Adds an entry that is no hardlink; returns what it became in the table. */
+  addEntry(entry: TarEntry): number {
     const { path, endsInSlash } = tarPath(entry.name, 'name', entry.place);
     return this.#add(entry, path, endsInSlash);
   }
 
-  #add(entry: TarEntry, path: ByteString, endsInSlash: boolean): TreeNode {
-    const node = this.#node(entry, path);
+  #add(entry: TarEntry, path: ByteString, endsInSlash: boolean): number {
+    const facts = factsOf(entry, this.#pool, this.#options.xattrs);
     const { place } = entry;
-    if (node.children === undefined && (endsInSlash || path === '')) {
+    if ((facts.mode & S_IFMT) !== S_IFDIR && (endsInSlash || path === '')) {
       const problem = path === '' ? 'the root is no directory' : 'its name ends in a slash';
       failTar('FORMAT_TAR_NAME', place, `${problem}, and type ${entry.type} is no directory`);
     }
-    if (path === '') this.#describe(this.#root, node);
-    else this.#put(path, node, place);
-    return node;
+    const made = path === '' ? ROOT : this.#put(path, facts.mode, place);
+    this.#describe(made, entry, facts);
+    return made;
   }
 
-  // --- one node ----------------------------------------------------------------------------------------
+  // --- one entry ---------------------------------------------------------------------------------------
 
-  #node(entry: TarEntry, path: ByteString): TreeNode {
-    const type = TYPE_BITS[entry.type]!;
-    const node = new TreeNode(lastPart(path), type | (type === S_IFLNK ? 0o777 : entry.mode));
-    node.uid = entry.uid;
-    node.gid = entry.gid;
-    if (this.#options.useEpoch !== true) {
-      node.mtimeSec = entry.mtimeSec;
-      node.mtimeNsec = entry.mtimeNsec;
-    }
-    const xattrs = xattrsOf(entry.xattrs, this.#pool, entry.place);
-    const acl = xattrs.find(({ name }) => name === XATTR_ACL_ACCESS);
-    if (acl !== undefined) node.mode = modeWithAcl(node.mode, acl.value);
-    node.xattrs = this.#kept(xattrs);
-    if (type === S_IFREG) node.size = entry.size;
-    else if (type === S_IFLNK) setTarget(node, entry);
-    else if (type === S_IFCHR || type === S_IFBLK) node.rdev = deviceNumber(entry);
-    return node;
+  /** A directory that was there is what the entry says from now on. */
+  #describe(made: number, entry: TarEntry, facts: TarFacts): void {
+    const { table } = this;
+    table.mode[made] = facts.mode;
+    table.uid[made] = entry.uid;
+    table.gid[made] = entry.gid;
+    table.rdev[made] = facts.rdev;
+    table.size[made] = facts.size;
+    if (this.#options.useEpoch !== true) table.setMtime(made, entry.mtimeSec, entry.mtimeNsec);
+    table.xattrs[made] = table.xattrLists.idOf(facts.xattrs);
+    if (facts.target !== undefined) table.setData(made, bytesOf(facts.target));
+    this.#fresh?.add(made);
   }
 
-  #kept(all: readonly Xattr[]): readonly Xattr[] {
-    const which = this.#options.xattrs ?? 'all';
-    if (which === 'all' || all.length === 0) return all;
-    if (which === 'none') return NO_XATTRS;
-    const kept = all.filter(({ name }) => name.startsWith('user.'));
-    return kept.length === 0 ? NO_XATTRS : kept;
+  /** A directory of which only the path is left. */
+  #describeAsImplied(directory: number): void {
+    const { table } = this;
+    table.mode[directory] = IMPLIED_MODE;
+    table.uid[directory] = table.gid[directory] = table.xattrs[directory] = 0;
+    table.setMtime(directory, 0, 0);
+    this.#fresh?.add(directory);
   }
 
   // --- places ------------------------------------------------------------------------------------------
 
-  #put(path: ByteString, node: TreeNode, place: TarPlace): void {
-    const siblings = this.#entries.get(this.#parent(path, place))!;
-    const existing = siblings.get(node.name);
-    if (existing?.children !== undefined) {
-      if (node.children !== undefined) return this.#describe(existing, node);
+  /** Takes an entry out of the tree. It stays in the table, where hardlinks may still name it. */
+  #detach(entry: number, place: TarPlace): void {
+    this.table.parent[entry] = DETACHED;
+    if (++this.#detached <= this.#limits.replaced) return;
+    failTar(
+      'FORMAT_TAR_ENTRIES',
+      place,
+      `more than ${this.#limits.replaced} entries replace or take away others`,
+      'make the archive of the tree itself, not of its changes',
+    );
+  }
+
+  /** A new entry in the place of what is there, or the directory that is there if it is to be one. */
+  #put(path: ByteString, mode: number, place: TarPlace): number {
+    const name = lastPart(path);
+    const parent = this.#parent(path, place);
+    const siblings = this.#entries.get(parent)!;
+    const existing = siblings.get(name);
+    if (existing === undefined) {
+      this.#countEntry(place);
+      return this.#make(parent, siblings, name, mode);
+    }
+    if (this.table.isDirectory(existing)) {
+      if ((mode & S_IFMT) === S_IFDIR) return existing;
       // What lies below it in an earlier layer goes with it.
-      if (this.#fresh !== undefined) this.#hideLowerIn(existing);
+      if (this.#fresh !== undefined) this.#hideLowerIn(existing, place);
       if (this.#entries.get(existing)!.size > 0) {
         failTar('FORMAT_TAR_REPLACE', place, 'it would replace a directory that holds something');
       }
       this.#forget(existing);
     }
-    if (existing === undefined) this.#countNode(place);
-    siblings.set(node.name, node);
-    this.#fresh?.add(node);
-    if (node.children !== undefined) this.#entries.set(node, new Map());
+    this.#detach(existing, place);
+    return this.#make(parent, siblings, name, mode);
   }
 
-  /** A directory that was there is what the entry says from now on. */
-  #describe(directory: TreeNode, node: TreeNode): void {
-    describeAs(directory, node);
-    this.#fresh?.add(directory);
+  #make(parent: number, siblings: Map<ByteString, number>, name: ByteString, mode: number): number {
+    const { table } = this;
+    const made = table.add(parent, table.heap.addString(name), name.length, mode);
+    siblings.set(name, made);
+    this.#fresh?.add(made);
+    if ((mode & S_IFMT) === S_IFDIR) this.#entries.set(made, new Map());
+    return made;
   }
 
-  #forget(directory: TreeNode): void {
+  #forget(directory: number): void {
     this.#entries.delete(directory);
     this.#forgetLastParent();
   }
 
   #forgetLastParent(): void {
     this.#lastParentPath = '' as ByteString;
-    this.#lastParent = this.#root;
+    this.#lastParent = ROOT;
   }
 
   /** The directory that a path is in; made where no entry described it. */
-  #parent(path: ByteString, place: TarPlace): TreeNode {
+  #parent(path: ByteString, place: TarPlace): number {
     const slash = path.lastIndexOf('/');
-    if (slash < 0) return this.#root;
+    if (slash < 0) return ROOT;
     const parentPath = path.slice(0, slash) as ByteString;
     if (parentPath === this.#lastParentPath) return this.#lastParent;
-    let directory = this.#root;
+    let directory = ROOT;
     for (const name of parentPath.split('/') as ByteString[]) {
       directory = this.#directory(directory, name, place);
     }
@@ -192,20 +185,16 @@ export class TarTree {
     return directory;
   }
 
-  #directory(parent: TreeNode, name: ByteString, place: TarPlace): TreeNode {
+  #directory(parent: number, name: ByteString, place: TarPlace): number {
     const siblings = this.#entries.get(parent)!;
     const existing = siblings.get(name);
     if (existing === undefined) {
-      this.#countNode(place);
-      const made = new TreeNode(flat(name), IMPLIED_MODE);
-      siblings.set(made.name, made);
-      this.#fresh?.add(made);
-      this.#entries.set(made, new Map());
-      return made;
+      this.#countEntry(place);
+      return this.#make(parent, siblings, flat(name), IMPLIED_MODE);
     }
-    if (existing.children !== undefined) return existing;
+    if (this.table.isDirectory(existing)) return existing;
     const shown = showName(name);
-    if (((existing.hardlink ?? existing).mode & S_IFMT) === S_IFLNK) {
+    if (this.table.typeOf(this.#inodeOf(existing)) === S_IFLNK) {
       failTar(
         'FORMAT_TAR_SYMLINK',
         place,
@@ -216,13 +205,19 @@ export class TarTree {
     return failTar('FORMAT_TAR_PARENT', place, `it is below ${shown}, which is no directory`);
   }
 
-  #countNode(place: TarPlace): void {
+  #countEntry(place: TarPlace): void {
     if (++this.#count <= this.#limits.entries) return;
     failTar(
       'FORMAT_TAR_ENTRIES',
       place,
       `the archive has more than ${this.#limits.entries} entries, with the directories its paths imply`,
     );
+  }
+
+  /** The entry whose inode an entry is a name of. */
+  #inodeOf(entry: number): number {
+    const inode = this.table.hardlink[entry]!;
+    return inode === NOT_LINKED ? entry : inode;
   }
 
   // --- layers ------------------------------------------------------------------------------------------
@@ -234,38 +229,40 @@ export class TarTree {
   }
 
   /** Takes away what earlier layers have at a path; what this layer put there stays. */
-  hide(path: ByteString): void {
-    const node = this.#find(path);
-    if (node === undefined || node === this.#root) return;
+  hide(path: ByteString, place: TarPlace): void {
+    const entry = this.#find(path);
+    if (entry === undefined || entry === ROOT) return;
     const parent = this.#find(path.slice(0, Math.max(path.lastIndexOf('/'), 0)) as ByteString)!;
-    this.#hideLower(this.#entries.get(parent)!, node);
+    this.#hideLower(this.#entries.get(parent)!, entry, place);
   }
 
   /** Takes away what earlier layers have in a directory. */
-  hideBelow(path: ByteString): void {
-    const node = this.#find(path);
-    if (node?.children !== undefined) this.#hideLowerIn(node);
+  hideBelow(path: ByteString, place: TarPlace): void {
+    const entry = this.#find(path);
+    if (entry !== undefined && this.table.isDirectory(entry)) this.#hideLowerIn(entry, place);
   }
 
   /** Each directory is looked through once in a layer: all that is left in it then is of this layer. */
-  #hideLowerIn(directory: TreeNode): void {
+  #hideLowerIn(directory: number, place: TarPlace): void {
     if (this.#hidden.has(directory)) return;
     this.#hidden.add(directory);
     const entries = this.#entries.get(directory)!;
-    for (const child of entries.values()) this.#hideLower(entries, child);
+    for (const child of entries.values()) this.#hideLower(entries, child, place);
   }
 
-  #hideLower(siblings: Map<ByteString, TreeNode>, node: TreeNode): void {
-    if (node.children !== undefined) this.#hideLowerIn(node);
-    if (this.#fresh!.has(node)) return;
-    if (node.children !== undefined && this.#entries.get(node)!.size > 0) {
+  #hideLower(siblings: Map<ByteString, number>, entry: number, place: TarPlace): void {
+    const isDirectory = this.table.isDirectory(entry);
+    if (isDirectory) this.#hideLowerIn(entry, place);
+    if (this.#fresh!.has(entry)) return;
+    if (isDirectory && this.#entries.get(entry)!.size > 0) {
       // Only its path is left, which leads to what this layer has in it.
-      this.#describe(node, new TreeNode(node.name, IMPLIED_MODE));
+      this.#describeAsImplied(entry);
       return;
     }
-    siblings.delete(node.name);
+    siblings.delete(this.table.name(entry));
+    this.#detach(entry, place);
     this.#count--;
-    if (node.children !== undefined) this.#forget(node);
+    if (isDirectory) this.#forget(entry);
   }
 
   // --- hardlinks ---------------------------------------------------------------------------------------
@@ -279,7 +276,7 @@ export class TarTree {
       const problem = `the hardlink's target ${shown} is no earlier entry`;
       failTar('FORMAT_TAR_HARDLINK', place, problem, 'a target has to come before its links');
     }
-    if (existing.children !== undefined || path === '' || endsInSlash) {
+    if (this.table.isDirectory(existing) || path === '' || endsInSlash) {
       failTar(
         'FORMAT_TAR_HARDLINK',
         place,
@@ -288,98 +285,38 @@ export class TarTree {
     }
     // GNU tar writes this for a file that it was told to archive twice.
     if (path === target) return;
-    const inode = existing.hardlink ?? existing;
-    const node = new TreeNode(lastPart(path), inode.mode);
-    if (this.#options.hardlinks === true) node.hardlink = inode;
-    else describeAs(node, inode);
-    this.#put(path, node, place);
+    const inode = this.#inodeOf(existing);
+    const made = this.#put(path, this.table.mode[inode]!, place);
+    if (this.#options.hardlinks === true) this.table.hardlink[made] = inode;
+    else this.table.copyInode(made, inode);
   }
 
-  #find(path: ByteString): TreeNode | undefined {
-    let node: TreeNode | undefined = this.#root;
+  #find(path: ByteString): number | undefined {
+    let entry: number | undefined = ROOT;
     for (const name of path === '' ? [] : (path.split('/') as ByteString[])) {
-      node = node && this.#entries.get(node)?.get(name);
+      entry = entry === undefined ? undefined : this.#entries.get(entry)?.get(name);
     }
-    return node;
+    return entry;
   }
 
   // --- the tree ----------------------------------------------------------------------------------------
 
-  /** The finished tree. */
-  finish(): TreeNode {
-    for (const [directory, entries] of this.#entries) {
-      directory.children = [...entries.values()].filter((node) => !this.#isSkipped(node));
-      sortChildren(directory.children);
-    }
+  /** The finished table, sealed. */
+  finish(): EntryTable {
+    const { table } = this;
     this.#entries.clear();
-    if (this.#options.hardlinks === true) tieNames(this.#root);
-    return this.#root;
+    if (this.#options.skipDevices === true) this.#detachDevices();
+    table.seal();
+    if (this.#options.hardlinks === true) tieNames(table);
+    return table;
   }
 
-  #isSkipped(node: TreeNode): boolean {
-    if (this.#options.skipDevices !== true) return false;
-    const type = (node.hardlink ?? node).mode & S_IFMT;
-    return type === S_IFCHR || type === S_IFBLK;
-  }
-}
-
-/** The first name in depth-first order owns the inode, as in a scanned directory. */
-function tieNames(root: TreeNode): void {
-  const owners = new Map<TreeNode, TreeNode>();
-  for (const { node } of walkTree(root)) {
-    if (node.children !== undefined) continue;
-    const inode = node.hardlink ?? node;
-    const owner = owners.get(inode);
-    if (owner === undefined) owners.set(inode, node);
-    else owner.nlink++;
-  }
-  // Only now is it known who owns what; the inode of a name that was replaced is owned by another.
-  for (const { node } of walkTree(root)) {
-    if (node.children !== undefined) continue;
-    const inode = node.hardlink ?? node;
-    const owner = owners.get(inode)!;
-    if (node !== owner) node.hardlink = owner;
-    else if (node.hardlink !== undefined) {
-      describeAs(node, inode);
-      node.hardlink = undefined;
+  #detachDevices(): void {
+    for (let entry = 1; entry < this.table.count; entry++) {
+      const type = this.table.typeOf(this.#inodeOf(entry));
+      if (type === S_IFCHR || type === S_IFBLK) this.table.parent[entry] = DETACHED;
     }
   }
-}
-
-/** Makes a node be what another one is, under its own name and with its own children. */
-function describeAs(node: TreeNode, other: TreeNode): void {
-  node.mode = other.mode;
-  node.uid = other.uid;
-  node.gid = other.gid;
-  node.rdev = other.rdev;
-  node.size = other.size;
-  node.mtimeSec = other.mtimeSec;
-  node.mtimeNsec = other.mtimeNsec;
-  node.payload = other.payload;
-  node.content = other.content;
-  node.digest = other.digest;
-  node.xattrs = other.xattrs;
-}
-
-function setTarget(node: TreeNode, entry: TarEntry): void {
-  const { linkName: target, place } = entry;
-  if (target === '' || target.includes('\0') || target.length > SYMLINK_TARGET_MAX) {
-    const problem = `its target has ${target.length} bytes, expected 1 to ${SYMLINK_TARGET_MAX} without NUL`;
-    failTar('FORMAT_TAR_TARGET', place, problem);
-  }
-  node.payload = target;
-  node.size = target.length;
-}
-
-function deviceNumber({ major, minor, place }: TarEntry): number {
-  if (major <= MAJOR_MAX && minor <= MINOR_MAX) {
-    return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
-  }
-  return failTar(
-    'FORMAT_TAR_DEVICE',
-    place,
-    `it is the device ${major}:${minor}, expected at most ${MAJOR_MAX}:${MINOR_MAX}`,
-  );
 }
 
 function lastPart(path: ByteString): ByteString {

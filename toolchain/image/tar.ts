@@ -8,9 +8,8 @@
  */
 import type { VerityAlgorithm } from '../../runtime/format/fsverity.ts';
 import { INLINE_CONTENT_MAX } from '../../runtime/format/composefs.ts';
-import { objectPath } from '../objects/layout.ts';
 import { ObjectStore, type StoreSummary } from '../objects/store.ts';
-import type { ByteString } from './byte-string.ts';
+import type { EntryTable } from './entry-table.ts';
 import type { ScanProgress } from './scan.ts';
 import { TarContent } from './tar-content.ts';
 import { TarInput, type TarDigests } from './tar-input.ts';
@@ -18,6 +17,7 @@ import { TAR_LIMITS, type TarLimits } from './tar-limits.ts';
 import { TarReader, type TarEntry } from './tar-reader.ts';
 import { TarStream } from './tar-stream.ts';
 import { TarTree, type TarTreeOptions } from './tar-tree.ts';
+import { treeOfTable } from './tree-table.ts';
 import type { TreeNode } from './tree.ts';
 
 export interface ReadTarOptions extends TarTreeOptions {
@@ -34,18 +34,23 @@ export interface ReadTarOptions extends TarTreeOptions {
   readonly onProgress?: (progress: ScanProgress) => void;
 }
 
-export interface TarResult {
-  readonly root: TreeNode;
+export interface TarTable {
+  /** Sealed. */
+  readonly table: EntryTable;
   readonly entries: number;
   readonly store: StoreSummary | undefined;
   readonly archive: TarDigests;
+}
+
+export interface TarResult extends Omit<TarTable, 'table'> {
+  readonly root: TreeNode;
 }
 
 /** Entries between two reports of progress. */
 const REPORT_ENTRIES = 1024;
 
 /** Reads an archive, or stdin for `-`. Throws FORMAT_TAR_* with place and entry, HOST_*. */
-export async function readTar(path: string, options: ReadTarOptions): Promise<TarResult> {
+export async function readTarTable(path: string, options: ReadTarOptions): Promise<TarTable> {
   using input = new TarInput(path, options.interrupted);
   const stream = new TarStream(input.pieces(), options.limits ?? TAR_LIMITS, () => input.bytes);
   const onEntries = (entries: number): void =>
@@ -54,20 +59,26 @@ export async function readTar(path: string, options: ReadTarOptions): Promise<Ta
       hashedBytes: input.bytes,
       totalBytes: input.size ?? input.bytes,
     });
-  const result = await treeOfTar(stream, options, onEntries);
+  const result = await tableOfTar(stream, options, onEntries);
   return { ...result, archive: await input.digests() };
 }
 
-/** The same for the bytes of an uncompressed archive. */
-export async function treeOfTar(
+/** The same as nodes. */
+export async function readTar(path: string, options: ReadTarOptions): Promise<TarResult> {
+  const { table, ...result } = await readTarTable(path, options);
+  return { root: treeOfTable(table), ...result };
+}
+
+/** The table of the bytes of an uncompressed archive. */
+export async function tableOfTar(
   stream: TarStream,
   options: ReadTarOptions,
   onEntries: (count: number) => void = () => undefined,
-): Promise<Omit<TarResult, 'archive'>> {
+): Promise<Omit<TarTable, 'archive'>> {
   const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
   using sink = openSink(options);
   await readEntries(stream, new TarReader(stream), tree, sink.content, onEntries);
-  return { root: tree.finish(), entries: tree.count, store: sink.finish() };
+  return { table: tree.finish(), entries: tree.count, store: sink.finish() };
 }
 
 /** Where contents go: a store if there is one, and what is kept for the image. */
@@ -95,8 +106,9 @@ export function openSink(options: ReadTarOptions): ContentSink {
 
 /** Takes entries until the archive ends. */
 export interface EntryTaker {
-  /** The node of a regular file that wants its content. */
-  add(entry: TarEntry): TreeNode | undefined;
+  readonly table: EntryTable;
+  /** The entry of a regular file that wants its content. */
+  add(entry: TarEntry): number | undefined;
 }
 
 /** Reads all entries of an archive, contents to `content`. */
@@ -110,8 +122,10 @@ export async function readEntries(
   try {
     let count = 0;
     for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
-      const node = tree.add(entry);
-      if (node !== undefined && node.size > 0) await readContent(reader, entry, node, content);
+      const file = tree.add(entry);
+      if (file !== undefined && tree.table.size[file]! > 0) {
+        await storeContent(tree.table, file, content, () => reader.content(entry, content));
+      }
       if (++count % REPORT_ENTRIES === 0) onEntries(count);
     }
     onEntries(count);
@@ -120,25 +134,16 @@ export async function readEntries(
   }
 }
 
-async function readContent(
-  reader: TarReader,
-  entry: TarEntry,
-  node: TreeNode,
-  content: TarContent,
-): Promise<void> {
-  await storeContent(node, content, () => reader.content(entry, content));
-}
-
-/** Gives the node of a file its content, which `read` hands on. */
+/** Gives a file its content, which `read` hands on. */
 export async function storeContent(
-  node: TreeNode,
+  table: EntryTable,
+  file: number,
   content: TarContent,
   read: () => Promise<void>,
 ): Promise<void> {
-  content.begin(node.size);
+  content.begin(table.size[file]!);
   await read();
   const stored = content.end();
-  node.content = stored.content;
-  node.digest = stored.digest;
-  if (stored.digest !== undefined) node.payload = objectPath(stored.digest) as ByteString;
+  if (stored.digest === undefined) table.setData(file, stored.content);
+  else table.setObject(file, Buffer.from(stored.digest, 'hex'));
 }
