@@ -302,7 +302,7 @@ test('every truncation and every flipped bit of a cache is refused', async () =>
 
 test('a cache of another boot, device, directory or algorithm is none', async () => {
   const identity = identify(byteStringOfText('/'), { dev: 1, ino: 2 }) as CacheIdentity;
-  const bytes = encodeCache(identity, 1000, 32, []);
+  const bytes = encodeCache(identity, 1000, 32, 0, []);
   const rows: [change: Partial<CacheIdentity>, problem: string][] = [
     [{ bootId: Buffer.alloc(16, 2) }, 'it is from before the last boot'],
     [{ device: 2n }, 'it is of another directory'],
@@ -419,7 +419,7 @@ test('a known file is not opened: its entry is believed as the tree is', async (
   const identity = identify(byteStringOfText(at('tree')), { dev, ino }) as CacheIdentity;
   const table = new EntryTable('sha256');
   table.digest(table.add(lstatFast(file()))).fill(0xab);
-  const forged = encodeCache(identity, Date.now(), 32, [table.bytesOf(0)]);
+  const forged = encodeCache(identity, Date.now(), 32, 1, [table.bytesOf(0)]);
   writeFileSync(cacheFile(), forged);
   assert.is(digestsOf(await scan())['/file'], 'ab'.repeat(32));
   // What reads every file is not misled.

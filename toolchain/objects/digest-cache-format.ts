@@ -165,20 +165,21 @@ function high(value: number): number {
   return Math.floor(value / 2 ** 32) >>> 0;
 }
 
-/** The bytes of a cache with these entries, checksum included. */
+/** The bytes of a cache with so many entries, checksum included. */
 export function encodeCache(
   identity: CacheIdentity,
   writtenMs: number,
   digestSize: number,
-  entries: readonly Uint8Array[],
+  count: number,
+  entries: Iterable<Uint8Array>,
 ): Uint8Array {
-  const bytes = new Uint8Array(CacheHeader.size + entries.length * (at.digest + digestSize));
+  const bytes = new Uint8Array(CacheHeader.size + count * (at.digest + digestSize));
   CacheHeader.encode(
     {
       ...identity,
       version: VERSION,
       digestSize,
-      entryCount: entries.length,
+      entryCount: count,
       writtenMs: BigInt(writtenMs),
 
       checksum: new Uint8Array(32),

@@ -71,7 +71,8 @@ export class DigestCache {
   readonly #fresh: EntryTable;
   /** Jobs of the hash pool to new entries. */
   readonly #entryOfJob = new Map<number, number>();
-  readonly #hashed = new Set<number>();
+  /** New entries that have their digest. */
+  readonly #hashed: number[] = [];
   /** Whether the last lookup found its file. */
   #isFound = false;
   /** Inodes with several names that have an entry already. */
@@ -192,12 +193,12 @@ export class DigestCache {
     if (entry === undefined) return;
     this.#entryOfJob.delete(job);
     this.#fresh.digest(entry).set(digest);
-    this.#hashed.add(entry);
+    this.#hashed.push(entry);
   }
 
   /** Writes what the next build need not read. */
   save(): CacheSummary {
-    const added = this.#hashed.size;
+    const added = this.#hashed.length;
     if (this.#identity !== undefined && this.#isWorthAFile()) this.#write(this.#identity);
     const problem = this.#problem === undefined ? {} : { problem: this.#problem };
     return { hits: this.#hits, misses: this.#misses, added, ...problem };
@@ -208,18 +209,22 @@ export class DigestCache {
     return this.#old !== undefined || this.#misses >= minFiles || this.#bytes >= minBytes;
   }
 
+  /** One after the other: a million views at once would take more memory than what they show. */
+  *#entries(): Generator<Uint8Array> {
+    for (let i = 0; i < this.#seen.length; i++) {
+      if (this.#seen[i] === 1) yield this.#old!.bytesOf(i);
+    }
+    for (const i of this.#hashed) yield this.#fresh.bytesOf(i);
+  }
+
   #write(identity: CacheIdentity): void {
     const directory = this.#directory;
     const name = this.#name(identity);
     const now = this.#now();
-    const isSame = this.#old?.count === this.#kept && this.#hashed.size === 0;
+    const isSame = this.#old?.count === this.#kept && this.#hashed.length === 0;
     if (isSame) return touchCacheFile(directory, name, now);
-    const entries: Uint8Array[] = [];
-    for (let i = 0; i < this.#seen.length; i++) {
-      if (this.#seen[i] === 1) entries.push(this.#old!.bytesOf(i));
-    }
-    for (const i of this.#hashed) entries.push(this.#fresh.bytesOf(i));
-    const bytes = encodeCache(identity, now, this.#fresh.digestSize, entries);
+    const count = this.#kept + this.#hashed.length;
+    const bytes = encodeCache(identity, now, this.#fresh.digestSize, count, this.#entries());
     this.#problem = writeCacheFile(directory, name, bytes) ?? this.#problem;
     trimCaches(directory, now);
   }
