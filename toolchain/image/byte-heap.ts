@@ -4,13 +4,13 @@
  * A million JavaScript strings are a million objects for the garbage collector to copy and to mark; here they are a
  * place, which is a number, and a size that the owner keeps.
  */
-import { byteString, type ByteString } from './byte-string.ts';
+import type { ByteString } from './byte-string.ts';
 
 /** More than nearly every run, and so little that a small tree costs little. */
 const CHUNK_SIZE = 128 * 1024;
 
 export class ByteHeap {
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks: Buffer[] = [];
   /** Next free byte of the last chunk. */
   #at = CHUNK_SIZE;
 
@@ -18,7 +18,7 @@ export class ByteHeap {
   reserve(size: number): number {
     if (size > CHUNK_SIZE) return this.#reserveLarge(size);
     if (this.#at + size > CHUNK_SIZE) {
-      this.#chunks.push(new Uint8Array(CHUNK_SIZE));
+      this.#chunks.push(Buffer.alloc(CHUNK_SIZE));
       this.#at = 0;
     }
     const place = (this.#chunks.length - 1) * CHUNK_SIZE + this.#at;
@@ -29,7 +29,7 @@ export class ByteHeap {
   /** An array of its own, which takes the places of as many chunks as it is long. */
   #reserveLarge(size: number): number {
     const place = this.#chunks.length * CHUNK_SIZE;
-    const large = new Uint8Array(size);
+    const large = Buffer.alloc(size);
     for (let at = 0; at < size; at += CHUNK_SIZE) this.#chunks.push(large);
     this.#at = CHUNK_SIZE;
     return place;
@@ -52,7 +52,7 @@ export class ByteHeap {
   }
 
   /** The array that a place lies in. */
-  chunkOf(place: number): Uint8Array {
+  chunkOf(place: number): Buffer {
     return this.#chunks[Math.floor(place / CHUNK_SIZE)]!;
   }
 
@@ -70,6 +70,6 @@ export class ByteHeap {
   string(place: number, size: number): ByteString {
     if (size === 0) return '' as ByteString;
     const at = place % CHUNK_SIZE;
-    return byteString(this.chunkOf(place), at, at + size);
+    return this.chunkOf(place).toString('latin1', at, at + size) as ByteString;
   }
 }

@@ -27,7 +27,7 @@ export class DigestPool {
   readonly scratch = new Uint8Array(DIGEST_SIZE_MAX);
   readonly #scratchWords = new Uint32Array(this.scratch.buffer);
   /** The digests, slot after slot. */
-  bytes = new Uint8Array(SLOTS_MIN * SLOT_SIZE);
+  bytes = Buffer.alloc(SLOTS_MIN * SLOT_SIZE);
   #words = new Uint32Array(this.bytes.buffer);
   /** By slot: 32 or 64, and 0 for the second slot of a digest. */
   #sizes = new Uint8Array(SLOTS_MIN);
@@ -87,7 +87,7 @@ export class DigestPool {
   /** The digest in lower-case hexadecimal. */
   hex(slot: number): string {
     const at = slot * SLOT_SIZE;
-    return Buffer.from(this.bytes.buffer, at, this.#sizes[slot]).toString('hex');
+    return this.bytes.toString('hex', at, at + this.#sizes[slot]!);
   }
 
   objectPath(slot: number): ByteString {
@@ -135,7 +135,7 @@ export class DigestPool {
   }
 
   #grow(): void {
-    const bytes = new Uint8Array(2 * this.bytes.length);
+    const bytes = Buffer.alloc(2 * this.bytes.length);
     bytes.set(this.bytes);
     const sizes = new Uint8Array(2 * this.#sizes.length);
     sizes.set(this.#sizes);

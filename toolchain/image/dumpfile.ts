@@ -46,7 +46,9 @@ const NEWLINE = 0x0a;
 
 /** Reads a whole dump. Throws FORMAT_DUMP_* with line and column. */
 export function parseDump(bytes: Uint8Array, options: DumpOptions = {}): TreeNode {
-  return treeOfTable(parseDumpTable(bytes, options), true);
+  const table = parseDumpTable(bytes, options);
+  // Every line of a dump is an entry.
+  return treeOfTable(table, (node, entry) => (node.line = entry + 1));
 }
 
 /** The same, as the table that an image is made from. */

@@ -121,10 +121,7 @@ export class EntryTable {
       if (slot === NO_DIGEST) throw new Error(`${digest} is no digest`);
       this.digest[entry] = slot;
     }
-    if (payload !== undefined) this.setPayload(entry, payload);
-  }
-
-  setPayload(entry: number, payload: ByteString): void {
+    if (payload === undefined) return;
     const slot = this.digests.addObjectPath(payload);
     this.redirect[entry] = slot === NO_DIGEST ? FIRST_PAYLOAD - this.#payloadId(payload) : slot;
   }

@@ -13,6 +13,7 @@ import {
 } from '../../runtime/format/fsverity.ts';
 import type { StructValue } from '../../runtime/format/struct.ts';
 import { hashFunction } from '../../runtime/engines/node/compute-digest.ts';
+import { byteString, bytesOf } from './byte-string.ts';
 import type { ConsumeBytes } from './image-sink.ts';
 import type { ScanProgress } from './scan.ts';
 import { failTar, type TarPlace } from './tar-error.ts';
@@ -129,7 +130,8 @@ async function readTree(
         const { offset, map = [0, size] } = reader.dataPlace;
         const extents = extentsOfMap(map, offset);
         pieces.require(extents, size, entry.place);
-        tree.table.setPayload(file, payloadOf(extents, size));
+        // As bytes of the table until there are nodes: they are not the content.
+        tree.table.setData(file, bytesOf(payloadOf(extents, size)));
       }
       if (++count % REPORT_ENTRIES === 0) onEntries(count);
     }
@@ -137,7 +139,11 @@ async function readTree(
   } finally {
     await stream.close();
   }
-  return treeOfTable(tree.finish());
+  return treeOfTable(tree.finish(), (node) => {
+    if (node.content === undefined) return;
+    node.payload = byteString(node.content);
+    node.content = undefined;
+  });
 }
 
 /** Refuses what chunks cannot say, or only too many of them. */

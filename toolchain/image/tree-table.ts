@@ -39,12 +39,15 @@ function linkEntries(
   }
 }
 
-/** The nodes of a sealed table. With `hasLines` it is that of a dump, and `line` the line of each entry. */
-export function treeOfTable(table: EntryTable, hasLines = false): TreeNode {
+/** The nodes of a sealed table; `visit` may add to each what its entry says besides. */
+export function treeOfTable(
+  table: EntryTable,
+  visit?: (node: TreeNode, entry: number) => void,
+): TreeNode {
   const nodes: TreeNode[] = [];
   for (let entry = 0; entry < table.sourceCount; entry++) {
     const node = nodeOf(table, entry);
-    if (hasLines) node.line = entry + 1;
+    visit?.(node, entry);
     nodes.push(node);
   }
   const { start, entries } = table.index;
