@@ -233,7 +233,7 @@ async function readRequest(
   if (request.fromFile) return readDump(request.source);
   const kind = sourceKind(request);
   if (kind === 'directory') await refuseFileAsTree(request.source);
-  const { readSource, readImageSource } = await import('../image/read-source.ts');
+  const { readSource, readTable } = await import('../image/read-source.ts');
   const { changesTree } = await import('../image/apply-recipe.ts');
   const { readingOptions } = await import('../image/recipe.ts');
   const { availableParallelism } = await import('node:os');
@@ -265,12 +265,16 @@ async function readRequest(
   };
   // Only what a recipe changes has to be a tree of nodes.
   const isChanged = labels !== undefined || changesTree(recipe);
-  const changed = isChanged ? await readSource(treeSource, options) : undefined;
-  const result = changed ?? (await readImageSource(treeSource, options));
+  const result = isChanged
+    ? await readSource(treeSource, options)
+    : await readTable(treeSource, options);
   progress.done();
   const policy =
-    changed && (await finishTree(changed.root, recipe, labels, sourceDateEpoch, places));
-  const { root, store, archive, image, cache } = result;
+    'root' in result
+      ? await finishTree(result.root, recipe, labels, sourceDateEpoch, places)
+      : undefined;
+  const root = 'root' in result ? result.root : result.table;
+  const { store, archive, image, cache } = result;
   const { describeRecipe } = await import('../image/recipe.ts');
   const input = {
     ...(kind === 'directory' && { cache: cache ?? null }),

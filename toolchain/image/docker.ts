@@ -10,7 +10,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import type { StoreSummary } from '../objects/store.ts';
 import { byteStringOfText } from './byte-string.ts';
 import {
   fitsPlatform,
@@ -23,10 +22,11 @@ import {
   showPlatform,
 } from './image-config.ts';
 import { ImageFiles, type ImageForm } from './image-files.ts';
-import { readLayers } from './layers.ts';
+import { readLayers, type LayersTable } from './layers.ts';
 import type { OciChoice } from './oci-manifest.ts';
 import { tarPath } from './tar-path.ts';
 import type { ReadTarOptions } from './tar.ts';
+import { treeOfTable } from './tree-table.ts';
 import type { TreeNode } from './tree.ts';
 
 /** `ref` is a name, with or without a tag; without one it is `latest`. */
@@ -48,11 +48,12 @@ export interface DockerLayer {
   readonly diffId: string;
 }
 
-export interface DockerResult {
-  readonly root: TreeNode;
-  readonly entries: number;
-  readonly store: StoreSummary | undefined;
+export interface DockerTable extends LayersTable {
   readonly image: DockerImage;
+}
+
+export interface DockerResult extends Omit<DockerTable, 'table'> {
+  readonly root: TreeNode;
 }
 
 const FORM: ImageForm = {
@@ -78,7 +79,10 @@ const CONFIG_NAME = /^(?:sha256:|blobs\/sha256\/)?([0-9a-f]{64})(?:\.json)?$/;
 const BLOB_NAME = /^blobs\/(sha256)\/([0-9a-f]{64})$/;
 
 /** Reads an archive. Throws FORMAT_DOCKER_LAYOUT, FORMAT_OCI_*, VERIFY_OCI_*, USAGE_OCI_*, FORMAT_TAR_*, HOST_*. */
-export async function readDocker(path: string, options: ReadDockerOptions): Promise<DockerResult> {
+export async function readDockerTable(
+  path: string,
+  options: ReadDockerOptions,
+): Promise<DockerTable> {
   const files = await ImageFiles.open(path, FORM, options.interrupted);
   const image = chooseImage(files, options);
   const layers = image.layers.map(({ file, diffId }) => {
@@ -87,6 +91,12 @@ export async function readDocker(path: string, options: ReadDockerOptions): Prom
     return { shown: file, place: files.place(file), digest, diffId };
   });
   return { ...(await readLayers(layers, options)), image };
+}
+
+/** The same as nodes. */
+export async function readDocker(path: string, options: ReadDockerOptions): Promise<DockerResult> {
+  const { table, ...result } = await readDockerTable(path, options);
+  return { root: treeOfTable(table), ...result };
 }
 
 /** What a record tells of an image: everything but its configuration. */

@@ -27,8 +27,6 @@ import {
   type EntryTaker,
   type ReadTarOptions,
 } from './tar.ts';
-import { treeOfTable } from './tree-table.ts';
-import type { TreeNode } from './tree.ts';
 
 /** A layer as it lies there, and what is known of it. */
 export interface LayerFile {
@@ -41,8 +39,9 @@ export interface LayerFile {
   readonly diffId: string;
 }
 
-export interface LayersResult {
-  readonly root: TreeNode;
+export interface LayersTable {
+  /** Sealed. */
+  readonly table: EntryTable;
   readonly entries: number;
   readonly store: StoreSummary | undefined;
 }
@@ -56,7 +55,7 @@ const AUFS = '.wh..wh.';
 export async function readLayers(
   layers: readonly LayerFile[],
   options: ReadTarOptions,
-): Promise<LayersResult> {
+): Promise<LayersTable> {
   const tree = new TarTree(options, options.limits ?? TAR_LIMITS);
   using sink = openSink(options);
   const totalBytes = layers.reduce((sum, { place }) => sum + place.size, 0);
@@ -67,7 +66,7 @@ export async function readLayers(
     await readLayer(layer, new Layer(tree), sink, options, report);
     doneBytes += layer.place.size;
   }
-  return { root: treeOfTable(tree.finish()), entries: tree.count, store: sink.finish() };
+  return { table: tree.finish(), entries: tree.count, store: sink.finish() };
 }
 
 async function readLayer(

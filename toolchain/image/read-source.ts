@@ -33,8 +33,9 @@ export interface ReadSourceOptions extends ReadTarOptions {
   readonly cache?: DigestCacheOptions | undefined;
 }
 
-/** What was read besides the tree. */
-export interface SourceFindings {
+export interface SourceTable {
+  /** Sealed. */
+  readonly table: EntryTable;
   readonly store: StoreSummary | undefined;
   /** What the cache knew of a directory. */
   readonly cache?: CacheSummary | undefined;
@@ -46,13 +47,8 @@ export interface SourceFindings {
   readonly config?: ImageConfig;
 }
 
-export interface SourceResult extends SourceFindings {
+export interface SourceResult extends Omit<SourceTable, 'table'> {
   readonly root: TreeNode;
-}
-
-/** A source as it is best for an image of it. */
-export interface ImageSourceResult extends SourceFindings {
-  readonly root: TreeNode | EntryTable;
 }
 
 /** Whether images are chosen from a source of this kind. */
@@ -61,80 +57,57 @@ export function isLayered(kind: string): kind is LayeredKind {
 }
 
 /** Reads a source. Throws what scanning and reading throw; for archives the sentence names the file. */
-export function readSource(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
+export function readTable(source: TreeSource, options: ReadSourceOptions): Promise<SourceTable> {
   if (source.kind === 'directory') return readDirectory(source.path, options);
-  return naming(source, () => {
+  const shown = source.path === '-' ? 'stdin' : source.path;
+  return namingFileAsync(`Cannot use ${shown}`, () => {
     if (source.kind === 'tar') return readArchive(source.path, options);
     if (source.kind === 'cpio') return readCpioArchive(source.path, options);
     return source.kind === 'oci' ? readOciImage(source, options) : readDockerImage(source, options);
   });
 }
 
-/** The same for an image that is built of the source as it is: a table where that takes less memory. */
-export function readImageSource(
+/** The same as nodes, which a recipe can change and which take several times the memory. */
+export async function readSource(
   source: TreeSource,
   options: ReadSourceOptions,
-): Promise<ImageSourceResult> {
-  if (source.kind === 'directory') return readDirectoryTable(source.path, options);
-  if (source.kind !== 'tar' && source.kind !== 'cpio') return readSource(source, options);
-  return naming(source, () => readArchiveTable(source, options));
+): Promise<SourceResult> {
+  const { table, ...result } = await readTable(source, options);
+  const { treeOfTable } = await import('./tree-table.ts');
+  return { root: treeOfTable(table), ...result };
 }
 
-function naming<T>({ path }: TreeSource, read: () => Promise<T>): Promise<T> {
-  return namingFileAsync(`Cannot use ${path === '-' ? 'stdin' : path}`, read);
-}
-
-async function readDirectoryTable(
-  path: string,
-  options: ReadSourceOptions,
-): Promise<ImageSourceResult> {
+async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceTable> {
   const { scanTable } = await import('./scan.ts');
   const { table, store, cache } = await scanTable(byteStringOfText(path), options);
-  return { root: table, store, cache };
+  return { table, store, cache };
 }
 
-async function readArchiveTable(
-  { kind, path }: TreeSource,
-  options: ReadSourceOptions,
-): Promise<ImageSourceResult> {
-  const { table, store, archive } =
-    kind === 'tar'
-      ? await (await import('./tar.ts')).readTarTable(path, options)
-      : await (await import('./cpio.ts')).readCpioTable(path, options);
-  return { root: table, store, archive };
+async function readArchive(path: string, options: ReadSourceOptions): Promise<SourceTable> {
+  const { readTarTable } = await import('./tar.ts');
+  const { table, store, archive } = await readTarTable(path, options);
+  return { table, store, archive };
 }
 
-async function readDirectory(path: string, options: ReadSourceOptions): Promise<SourceResult> {
-  const { scanDirectory } = await import('./scan.ts');
-  const { root, store, cache } = await scanDirectory(byteStringOfText(path), options);
-  return { root, store, cache };
+async function readCpioArchive(path: string, options: ReadSourceOptions): Promise<SourceTable> {
+  const { readCpioTable } = await import('./cpio.ts');
+  const { table, store, archive } = await readCpioTable(path, options);
+  return { table, store, archive };
 }
 
-async function readArchive(path: string, options: ReadSourceOptions): Promise<SourceResult> {
-  const { readTar } = await import('./tar.ts');
-  const { root, store, archive } = await readTar(path, options);
-  return { root, store, archive };
-}
-
-async function readCpioArchive(path: string, options: ReadSourceOptions): Promise<SourceResult> {
-  const { readCpio } = await import('./cpio.ts');
-  const { root, store, archive } = await readCpio(path, options);
-  return { root, store, archive };
-}
-
-async function readOciImage(source: TreeSource, options: ReadSourceOptions): Promise<SourceResult> {
-  const { ociRecord, readOci } = await import('./oci.ts');
+async function readOciImage(source: TreeSource, options: ReadSourceOptions): Promise<SourceTable> {
+  const { ociRecord, readOciTable } = await import('./oci.ts');
   const { ref, platform } = source;
-  const { root, store, image } = await readOci(source.path, { ...options, ref, platform });
-  return { root, store, image: ociRecord(image), config: image.config };
+  const { table, store, image } = await readOciTable(source.path, { ...options, ref, platform });
+  return { table, store, image: ociRecord(image), config: image.config };
 }
 
 async function readDockerImage(
   source: TreeSource,
   options: ReadSourceOptions,
-): Promise<SourceResult> {
-  const { dockerRecord, readDocker } = await import('./docker.ts');
+): Promise<SourceTable> {
+  const { dockerRecord, readDockerTable } = await import('./docker.ts');
   const { ref, platform } = source;
-  const { root, store, image } = await readDocker(source.path, { ...options, ref, platform });
-  return { root, store, image: dockerRecord(image), config: image.config };
+  const { table, store, image } = await readDockerTable(source.path, { ...options, ref, platform });
+  return { table, store, image: dockerRecord(image), config: image.config };
 }
