@@ -4,10 +4,12 @@
  *
  * Without a compiler at run time (`--jitless`) and with fixed seeds, ten runs differed by 5 in 100,000. Performance
  * counters would count in less time, but virtual machines seldom let a guest have them. Another Node, C library or
- * valgrind counts differently, so what is recorded has their names; where nothing is recorded for a machine, a line
- * says so and the counts of the unit test are the guard.
+ * valgrind counts differently, and so may another processor, by whose features libraries choose their code. What is
+ * recorded has their names; where nothing is recorded for a machine, a line says so and the counts of the unit test
+ * are the guard.
  */
 import { spawnSync } from 'node:child_process';
+import { cpus } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { requireTool } from '../support/tools.ts';
@@ -39,7 +41,8 @@ function machineKey(valgrind: string): string {
   const version = spawnSync(valgrind, ['--version'], { encoding: 'utf8' }).stdout.trim();
   const report = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
   const glibc = report.header.glibcVersionRuntime ?? 'other';
-  return `node-${process.versions.node} ${process.arch} glibc-${glibc} ${version}`;
+  const processor = cpus()[0]?.model.trim() ?? 'other';
+  return `node-${process.versions.node} ${process.arch} glibc-${glibc} ${version} on ${processor}`;
 }
 
 test('all workloads together take the recorded number of instructions', async () => {
