@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { BOOT_RECORD_SCHEMA, type BootRecord, STAGES } from '../../runtime/format/boot-record.ts';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { SLOTS } from '../../runtime/format/slot-state.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 
 /** Lists of the runtime have at most 64 entries; attempts and stages of three slots are fewer. */
 const ENTRIES_MAX = 256;
@@ -109,8 +109,7 @@ export function checkBootReport(value: unknown): BootRecord {
   }
   const parsed = record.safeParse(value, { reportInput: true });
   if (!parsed.success) {
-    const [problem] = explainIssues(parsed.error.issues, record);
-    throw refusal(`${problem!.path.join('.') || 'the record'} ${problem!.message}`);
+    throw refusal(firstProblem(parsed.error, record, 'the record'));
   }
   checkTimes(parsed.data);
   checkCounters(parsed.data);

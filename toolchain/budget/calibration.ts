@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 import { type CalibrationImage, type Fits, type Load, predictMs, TERMS } from './calibrate.ts';
 import {
   type CountedBoot,
@@ -171,8 +171,7 @@ export function parseCalibration(json: string, path: string): Calibration {
   }
   const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const [problem] = explainIssues(parsed.error.issues, schema);
-  throw refuse(`${problem!.path.join('.') || 'it'} ${problem!.message}`);
+  throw refuse(firstProblem(parsed.error, schema, 'it'));
 }
 
 /** The time of a real board. Modelled: no boot of that board has taken it. */

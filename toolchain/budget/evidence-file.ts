@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 import { summaryOf } from './collect.ts';
 import {
   type Evidence,
@@ -169,10 +169,9 @@ const evidenceInput = z.object({
 export function parseEvidence(value: unknown, path: string): JudgeInput {
   const parsed = evidenceInput.safeParse(value, { reportInput: true });
   if (!parsed.success) {
-    const [problem] = explainIssues(parsed.error.issues, evidenceInput);
     throw new ColdsealError(
       'FORMAT_EVIDENCE',
-      `Cannot read the evidence ${path}: ${problem!.path.join('.') || 'it'} ${problem!.message}`,
+      `Cannot read the evidence ${path}: ${firstProblem(parsed.error, evidenceInput, 'it')}`,
       { hint: 'expected a file that report --json wrote' },
     );
   }

@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
 import { checkBootReport } from '../board/boot-report.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 import { readStdin } from '../files/read-input.ts';
 import { fromBootRecord } from './from-boot-record.ts';
 import { fromVirtualBoot } from './from-virtual-boot.ts';
@@ -189,8 +189,7 @@ function parseJson(line: string, refuse: Refuse): unknown {
 function check<S extends z.ZodType>(schema: S, value: unknown, refuse: Refuse): z.output<S> {
   const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const [problem] = explainIssues(parsed.error.issues, schema);
-  throw refuse(`${problem!.path.join('.') || 'the record'} ${problem!.message}`);
+  throw refuse(firstProblem(parsed.error, schema, 'the record'));
 }
 
 function checkRecord(value: unknown, refuse: Refuse): ReturnType<typeof checkBootReport> {

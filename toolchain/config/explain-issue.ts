@@ -31,6 +31,16 @@ export function explainIssues(issues: readonly Issue[], schema: z.ZodType): Conf
   return issues.flatMap((issue) => explainIssue(issue, [], schema));
 }
 
+/** The first problem as the end of a sentence, of a document in which nobody looks for the others. */
+export function firstProblem(
+  { issues }: { readonly issues: readonly Issue[] },
+  schema: z.ZodType,
+  whole: string,
+): string {
+  const [problem] = explainIssues(issues, schema);
+  return `${problem!.path.join('.') || whole} ${problem!.message}`;
+}
+
 function explainIssue(issue: Issue, parent: ConfigPath, schema: z.ZodType): ConfigProblem[] {
   const path = [...parent, ...issue.path.map((part) => part as string | number)];
   if (issue.code === 'unrecognized_keys') {

@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 
 export const PROFILE_KIND = 'coldseal-boot-profile';
 export const PROFILE_SCHEMA = 1;
@@ -100,8 +100,7 @@ export function parseProfile(bytes: Uint8Array, path: string): Profile {
   }
   const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const [problem] = explainIssues(parsed.error.issues, schema);
-  throw refuse(`${problem!.path.join('.') || 'it'} ${problem!.message}`);
+  throw refuse(firstProblem(parsed.error, schema, 'it'));
 }
 
 /** The bytes of its file: one line for each record. */

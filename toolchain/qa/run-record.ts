@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { ColdsealError } from '../../runtime/format/errors.ts';
 import { EVIDENCE_CLASSES } from '../budget/measured-boot.ts';
 import { BOOTS_MAX } from '../budget/statistics/plan.ts';
-import { explainIssues } from '../config/explain-issue.ts';
+import { firstProblem } from '../config/explain-issue.ts';
 import { writeFileAtomically } from '../files/atomic-file.ts';
 import { readInput } from '../files/read-input.ts';
 
@@ -105,8 +105,7 @@ export function readRunRecord(dir: string): RunRecord | undefined {
   }
   const parsed = runRecord.safeParse(value, { reportInput: true });
   if (!parsed.success) {
-    const [problem] = explainIssues(parsed.error.issues, runRecord);
-    throw refuse(`${problem!.path.join('.') || 'the record'} ${problem!.message}`);
+    throw refuse(firstProblem(parsed.error, runRecord, 'the record'));
   }
   if (parsed.data.schedule.length === bootsOf(parsed.data)) return parsed.data;
   throw refuse(`its schedule has ${parsed.data.schedule.length} boots`);
@@ -120,8 +119,7 @@ function bootsOf({ boots, inputs }: RunRecord): number {
 export function writeRunRecord(dir: string, record: RunRecord): void {
   const parsed = runRecord.safeParse(record, { reportInput: true });
   if (!parsed.success) {
-    const [problem] = explainIssues(parsed.error.issues, runRecord);
-    const what = `${problem!.path.join('.')} ${problem!.message}`;
+    const what = firstProblem(parsed.error, runRecord, '');
     throw new ColdsealError('USAGE_BAD_VALUE', `Cannot begin a run: ${what}`);
   }
   writeFileAtomically(join(dir, RUN_FILE), Buffer.from(`${JSON.stringify(record, null, 2)}\n`));
