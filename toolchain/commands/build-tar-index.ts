@@ -42,7 +42,7 @@ export async function buildTarIndex(request: TarIndexRequest, output: Output): P
   const built = buildIndex(tar, {
     ...build,
     consume: (bytes) => {
-      if (image === '-') pieces.push(bytes.slice());
+      if (image === '-') pieces.push(new Uint8Array(bytes));
       else file?.write(bytes);
     },
   });

@@ -6,35 +6,23 @@
 import { CpioLinks } from './cpio-links.ts';
 import { type CpioEntry, CpioReader } from './cpio-reader.ts';
 import type { TarContent } from './tar-content.ts';
-import { TarInput } from './tar-input.ts';
 import { TAR_LIMITS } from './tar-limits.ts';
-import { TarStream } from './tar-stream.ts';
+import type { TarStream } from './tar-stream.ts';
 import { TarTree } from './tar-tree.ts';
 import {
   openSink,
+  readArchiveTable,
   type ReadTarOptions,
+  REPORT_ENTRIES,
   storeContent,
   type TarResult,
   type TarTable,
 } from './tar.ts';
 import { treeOfTable } from './tree-table.ts';
 
-/** Entries between two reports of progress. */
-const REPORT_ENTRIES = 1024;
-
 /** Reads an archive, or stdin for `-`. Throws FORMAT_CPIO_* with place and entry, HOST_*. */
-export async function readCpioTable(path: string, options: ReadTarOptions): Promise<TarTable> {
-  using input = new TarInput(path, options.interrupted, { format: 'cpio' });
-  const limits = options.limits ?? TAR_LIMITS;
-  const stream = new TarStream(input.pieces(), limits, () => input.bytes, 'cpio');
-  const onEntries = (entries: number): void =>
-    options.onProgress?.({
-      entries,
-      hashedBytes: input.bytes,
-      totalBytes: input.size ?? input.bytes,
-    });
-  const result = await tableOfCpio(stream, options, onEntries);
-  return { ...result, archive: await input.digests() };
+export function readCpioTable(path: string, options: ReadTarOptions): Promise<TarTable> {
+  return readArchiveTable(path, 'cpio', options, tableOfCpio);
 }
 
 /** The same as nodes. */

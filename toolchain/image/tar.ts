@@ -12,6 +12,7 @@ import { ObjectStore, type StoreSummary } from '../objects/store.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { ScanProgress } from './scan.ts';
 import { TarContent } from './tar-content.ts';
+import type { ArchiveFormat } from './tar-error.ts';
 import { TarInput, type TarDigests } from './tar-input.ts';
 import { TAR_LIMITS, type TarLimits } from './tar-limits.ts';
 import { TarReader, type TarEntry } from './tar-reader.ts';
@@ -47,19 +48,30 @@ export interface TarResult extends Omit<TarTable, 'table'> {
 }
 
 /** Entries between two reports of progress. */
-const REPORT_ENTRIES = 1024;
+export const REPORT_ENTRIES = 1024;
 
 /** Reads an archive, or stdin for `-`. Throws FORMAT_TAR_* with place and entry, HOST_*. */
-export async function readTarTable(path: string, options: ReadTarOptions): Promise<TarTable> {
-  using input = new TarInput(path, options.interrupted);
-  const stream = new TarStream(input.pieces(), options.limits ?? TAR_LIMITS, () => input.bytes);
+export function readTarTable(path: string, options: ReadTarOptions): Promise<TarTable> {
+  return readArchiveTable(path, 'tar', options, tableOfTar);
+}
+
+/** What archives of every format have in common: the file, how far it is read, and its digests. */
+export async function readArchiveTable(
+  path: string,
+  format: ArchiveFormat,
+  options: ReadTarOptions,
+  tableOf: typeof tableOfTar,
+): Promise<TarTable> {
+  using input = new TarInput(path, options.interrupted, { format });
+  const limits = options.limits ?? TAR_LIMITS;
+  const stream = new TarStream(input.pieces(), limits, () => input.bytes, format);
   const onEntries = (entries: number): void =>
     options.onProgress?.({
       entries,
       hashedBytes: input.bytes,
       totalBytes: input.size ?? input.bytes,
     });
-  const result = await tableOfTar(stream, options, onEntries);
+  const result = await tableOf(stream, options, onEntries);
   return { ...result, archive: await input.digests() };
 }
 
