@@ -10,7 +10,6 @@ import {
   closeSync,
   existsSync,
   ftruncateSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   readSync,
@@ -25,12 +24,11 @@ import { BOOT_FILE } from '../disk/disk.ts';
 import { describeKernel } from '../disk/kernel.ts';
 import { openDisk, readBootFiles } from '../disk/open-disk.ts';
 import { writeAll } from '../disk/write-all.ts';
-import { readInput } from '../files/read-input.ts';
+import { makeWorkDirectory } from '../files/work-directory.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
+import { readReleaseRecord } from '../sign/release-record.ts';
 import { loadBoard } from './load.ts';
 import type { Board } from './schema.ts';
-import { cacheDirectory } from '../files/cache-directory.ts';
-import { makeDirectories } from '../files/make-directories.ts';
 
 /** SHA-256 of what was booted, lower-case hexadecimal. */
 export interface InputDigests {
@@ -104,9 +102,8 @@ export function readBootInputs(dir: string, options: BootInputOptions): BootInpu
   const commandLineBytes = read(BOOT_FILE.cmdline);
   const commandLine = parseCommandLineFile(commandLineBytes);
   const dtb = files.get(BOOT_FILE.dtb);
-  const workDir = makeWorkDir();
-  const remove = (): void => rmSync(workDir, { recursive: true, force: true });
-  process.once('exit', remove);
+  const work = makeWorkDirectory('boot-');
+  const workDir = work.path;
   const put = (name: string, bytes: Uint8Array): string => {
     const path = join(workDir, name);
     writeFileSync(path, bytes);
@@ -136,35 +133,16 @@ export function readBootInputs(dir: string, options: BootInputOptions): BootInpu
       },
       workDir,
       copyDisk,
-      [Symbol.dispose]() {
-        remove();
-        process.off('exit', remove);
-      },
+      [Symbol.dispose]: () => work[Symbol.dispose](),
     };
   } catch (error) {
-    remove();
-    process.off('exit', remove);
+    work[Symbol.dispose]();
     throw explainSysError(error, `Cannot write ${workDir}`);
   }
 }
 
 function readReleaseJson(dir: string): z.output<typeof releaseJson> | undefined {
-  const path = join(dir, 'release.json');
-  if (!existsSync(path)) return undefined;
-  const refuse = (cause?: unknown): ColdsealError =>
-    new ColdsealError('FORMAT_RELEASE_JSON', `Cannot read ${path}: expected a release's record`, {
-      cause,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(readInput(path).toString('utf8'));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw refuse(error);
-    throw error;
-  }
-  const parsed = releaseJson.safeParse(value);
-  if (!parsed.success) throw refuse(parsed.error);
-  return parsed.data;
+  return existsSync(join(dir, 'release.json')) ? readReleaseRecord(dir, releaseJson) : undefined;
 }
 
 function loadVirtualBoard(
@@ -213,17 +191,6 @@ export function parseCommandLineFile(bytes: Uint8Array): string {
     `Cannot use ${BOOT_FILE.cmdline} of the boot partition: expected one line of at most ` +
       `${COMMAND_LINE_MAX} printable characters`,
   );
-}
-
-/** Below the cache, which is on a disk where /tmp may be memory: reads from a tmpfs do not repeat as well. */
-function makeWorkDir(): string {
-  const cache = cacheDirectory();
-  try {
-    makeDirectories(cache);
-    return mkdtempSync(join(cache, 'boot-'));
-  } catch (error) {
-    throw explainSysError(error, `Cannot make a directory in ${cache}`);
-  }
 }
 
 /** Copies what is not zeros, where there is a target; returns the SHA-256 of everything. */

@@ -26,7 +26,7 @@ import {
 } from '../bench/history.ts';
 import { Meter } from '../bench/measure.ts';
 import { formatValue, printTable, summaryLine } from '../bench/table.ts';
-import { makeWorkspace } from '../bench/workspace.ts';
+import { makeWorkDirectory } from '../files/work-directory.ts';
 import { build } from './build.ts';
 import { ROOT } from './root.ts';
 
@@ -95,7 +95,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const machine = describeMachine();
   const mkcomposefs = findMkcomposefs();
   for (const line of headerLines(machine, settings.runs, mkcomposefs)) print(line);
-  using workspace = makeWorkspace();
+  using workspace = makeWorkDirectory('bench-');
   const meter = new Meter(workspace.path);
   stopOnSignal(meter);
   let rates: MachineRates | undefined;

@@ -5,15 +5,13 @@
  * One layout's disk is there at a time. The boots of a layout run beside each other where there are processors for it:
  * their clocks count instructions and not time.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ColdsealError } from '../../runtime/format/errors.ts';
-import { explainSysError } from '../../runtime/sys-error.ts';
 import { loadBoard } from '../board/load.ts';
 import { rateOf } from '../board/storage-model.ts';
-import { cacheDirectory } from '../files/cache-directory.ts';
-import { makeDirectories } from '../files/make-directories.ts';
 import { requireDirectory } from '../files/require-directory.ts';
+import { makeWorkDirectory } from '../files/work-directory.ts';
 import { locateTool } from '../host/run-tool.ts';
 import { VERSION } from '../version.ts';
 import { chooseRandom, chooseStartup, type StartupList, type StartupSet } from './choose-files.ts';
@@ -52,7 +50,7 @@ export async function measureLayouts(
   requireDirectory(dir, 'Cannot compare layouts of');
   requireTools(layouts);
   const storage = storageOf(options);
-  using work = makeWorkDir();
+  using work = makeWorkDirectory('layouts-');
   onProgress('Preparing the board', 0);
   const board = await prepareLabBoard(options.board, options.from, work.path, signal);
   onProgress('Copying the tree', 0);
@@ -123,26 +121,6 @@ function storageOf({ storage, from }: MeasureOptions): LayoutsDocument['storage'
     return { board: board.id, kind: each.kind, ...rate, latencyUs };
   }
   return null;
-}
-
-/** Below the cache, which is on a disk where /tmp may be memory; removed whatever happens. */
-function makeWorkDir(): Disposable & { readonly path: string } {
-  const cache = cacheDirectory();
-  try {
-    makeDirectories(cache);
-    const path = mkdtempSync(join(cache, 'layouts-'));
-    const remove = (): void => rmSync(path, { recursive: true, force: true });
-    process.once('exit', remove);
-    return {
-      path,
-      [Symbol.dispose]() {
-        remove();
-        process.off('exit', remove);
-      },
-    };
-  } catch (error) {
-    throw explainSysError(error, `Cannot make a directory in ${cache}`);
-  }
 }
 
 // --- file systems --------------------------------------------------------------------------------------

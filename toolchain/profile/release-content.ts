@@ -3,13 +3,12 @@
  */
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ColdsealError } from '../../runtime/format/errors.ts';
-import { readInput } from '../files/read-input.ts';
 import { showBytes } from '../image/byte-string.ts';
 import { NAMES_MAX } from './profile-schema.ts';
 import { loadImage } from '../image/load-image.ts';
 import { readTree } from '../image/read-tree.ts';
 import { isRegular, walkTree } from '../image/tree.ts';
+import { readReleaseRecord } from '../sign/release-record.ts';
 
 export interface ImageFile {
   readonly digest: string;
@@ -87,21 +86,7 @@ export interface ReleaseContents {
 
 /** The images of a release directory, by its release.json. Throws FORMAT_RELEASE_JSON. */
 export function readReleaseContents(dir: string): ReleaseContents {
-  const path = join(dir, 'release.json');
-  const refuse = (cause: unknown): ColdsealError =>
-    new ColdsealError('FORMAT_RELEASE_JSON', `Cannot read ${path}: expected a release's record`, {
-      cause,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(readInput(path).toString('utf8'));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw refuse(error);
-    throw error;
-  }
-  const parsed = releaseJson.safeParse(value);
-  if (!parsed.success) throw refuse(parsed.error);
-  const { releaseId: id, version, boards, images: listed } = parsed.data;
+  const { releaseId: id, version, boards, images: listed } = readReleaseRecord(dir, releaseJson);
   const images = readImageContents(
     listed.map(({ name, file, size, mount, fsVerityDigest: digest }) => {
       return { name, digest, size, isRoot: mount === 'root', path: join(dir, file) };

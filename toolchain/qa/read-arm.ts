@@ -6,11 +6,10 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { ColdsealError } from '../../runtime/format/errors.ts';
 import { explainSysError } from '../../runtime/sys-error.ts';
-import { readInput } from '../files/read-input.ts';
 import { requireDirectory } from '../files/require-directory.ts';
 import { DISK_FILE } from '../sign/release-files.ts';
+import { readReleaseRecord } from '../sign/release-record.ts';
 import type { ArmRelease } from './driver.ts';
 
 /** As records have it. */
@@ -45,31 +44,19 @@ const STEP = 4 * 1024 * 1024;
 export function readArm(given: string, from: string): ReadArm {
   const dir = resolve(from, given);
   requireDirectory(dir, 'Cannot measure the release');
-  const { releaseId, version, builtAt = null, boards = [], boot } = readRecord(dir);
+  const {
+    releaseId,
+    version,
+    builtAt = null,
+    boards = [],
+    boot,
+  } = readReleaseRecord(dir, releaseJson);
   const only = boards.length === 1 ? boards[0]! : null;
   return {
     release: { given, dir, id: releaseId, version, builtAt },
     sha256: digestOf(dir),
     board: boot?.board ?? only,
   };
-}
-
-function readRecord(dir: string): z.output<typeof releaseJson> {
-  const path = join(dir, 'release.json');
-  const bytes = readInput(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch {
-    value = undefined;
-  }
-  const parsed = releaseJson.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new ColdsealError(
-    'FORMAT_RELEASE_JSON',
-    `Cannot read ${path}: expected a release's record`,
-    { cause: parsed.error },
-  );
 }
 
 function digestOf(dir: string): string {
